@@ -1,0 +1,74 @@
+"""``models/<recipe>/``: ``model.safetensors`` (weights and header), ``history.csv`` per epoch, ``training.json``."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import pandas as pd
+
+from stages.runtime import UserError
+
+
+class Epoch(TypedDict):
+    """One pass over train, and how the model then did on val."""
+
+    epoch: int  # from 1
+    lr: float  # of the last batch
+    train_loss: float
+    val_loss: float
+    val_auroc: float
+
+
+HISTORY_COLUMNS = list(Epoch.__annotations__)
+
+
+class Training(TypedDict):
+    """What training cost and when it stopped: only what is the same every time (seconds are in the run record)."""
+
+    strategy: str
+    weights: str  # the name of the starting weights
+    architecture: str
+    epochs: int  # run until early stopping
+    best_epoch: int  # whose weights were kept, from 1; 0 where there are no epochs
+    images_seen: int
+    trainable_parameters: int
+    parameters: int
+    device: str  # cpu or cuda
+    precision: str  # fp32 or bf16
+    chosen: dict[str, float]  # what validation chose besides the epoch, such as {"c": 0.01}
+
+
+def directory(recipe: str) -> Path:
+    """Where a recipe's model lies."""
+    return Path("models") / recipe
+
+
+def weights_path(recipe: str) -> Path:
+    """The classifier: see :mod:`stages.networks`."""
+    return directory(recipe) / "model.safetensors"
+
+
+def history_path(recipe: str) -> Path:
+    """One row per epoch, ``HISTORY_COLUMNS``."""
+    return directory(recipe) / "history.csv"
+
+
+def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Write the table; a header alone where there were no epochs."""
+    frame = pd.DataFrame(list(epochs), columns=HISTORY_COLUMNS)
+    frame.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
+
+
+def training_path(recipe: str) -> Path:
+    """:class:`Training` as JSON."""
+    return directory(recipe) / "training.json"
+
+
+def training(recipe: str) -> Training:
+    """Read :class:`Training`. Raises :class:`~stages.runtime.UserError` if it is missing."""
+    try:
+        content: Training = json.loads(training_path(recipe).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{training_path(recipe)} is not here: run 'dvc repro', or 'dvc pull' to fetch it") from None
+    return content

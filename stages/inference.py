@@ -1,0 +1,89 @@
+"""A network over many images, always in the same batches: the last bit of an output depends on the batch's size."""
+
+import ctypes
+import math
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from stages.loading import ahead
+from stages.networks import to_input
+from stages.runtime import UserError, progress
+
+BATCH_SIZE = 64
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_ONE_GIB = 2**30
+
+
+class Source(Protocol):
+    """What holds images: :class:`stages.loading.Images`, or an array in a test."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """(n, H, W) grey levels of these images."""
+
+
+def device(choice: str) -> torch.device:
+    """The device of ``settings.device``, ``auto`` being a GPU where there is one; from here on torch is deterministic.
+
+    On a CPU, an operation that is not deterministic becomes an error. On a GPU it becomes a warning: the gradient of
+    adaptive pooling (VGG's, for one) exists in no other form there.
+
+    Raises
+    ------
+    UserError
+        If a GPU is asked for and there is none.
+    """
+    found = torch.cuda.is_available()
+    if choice == "cuda" and not found:
+        raise UserError("RADREPRO_DEVICE=cuda, but torch finds no GPU: set it to auto or cpu, or install a driver")
+    chosen = torch.device("cuda" if choice == "cuda" or (choice == "auto" and found) else "cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts, on the first use
+    torch.use_deterministic_algorithms(mode=True, warn_only=chosen.type == "cuda")
+    torch.backends.cudnn.benchmark = False
+    _keep_memory()
+    return chosen
+
+
+def _keep_memory() -> None:
+    """Ask glibc to keep freed memory: training frees and maps every activation anew, and new pages cost it 10 %."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
+        libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
+
+
+def batches(source: Source, batch_size: int = BATCH_SIZE) -> Iterator[tuple[npt.NDArray[np.uint8], int]]:
+    """All images in order, ``batch_size`` at a time, the last batch filled up with copies of the last image.
+
+    Yields
+    ------
+    (batch_size, H, W) grey levels, and how many of them count.
+    """
+    for start in range(0, len(source), batch_size):
+        count = min(batch_size, len(source) - start)
+        yield source.fetch(np.minimum(np.arange(start, start + batch_size), len(source) - 1)), count
+
+
+def logits(
+    classifier: nn.Module, images: Source, device: torch.device, batch_size: int = BATCH_SIZE
+) -> npt.NDArray[np.float32]:
+    """(N, K) outputs of ``classifier`` in evaluation mode for N > 0 images (of a backbone: its features).
+
+    The same bits whatever the number of threads, on a CPU; the network is left on ``device``, in evaluation mode.
+    """
+    classifier.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    total = math.ceil(len(images) / batch_size)
+    parts = []
+    with torch.inference_mode():
+        for pixels, count in progress(ahead(batches(images, batch_size)), total, "batches"):
+            outputs = classifier(to_input(torch.from_numpy(pixels).to(device)))
+            parts.append(outputs[:count].float().cpu().numpy())
+    return np.concatenate(parts)

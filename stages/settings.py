@@ -1,0 +1,37 @@
+"""Where it runs: the environment, never params.yaml. Nothing here may change a result.
+
+Set by variables named ``RADREPRO_<NAME>``, for example ``RADREPRO_WORKERS=8``.
+"""
+
+import os
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stages.runtime import UserError
+
+
+class Settings(BaseSettings):
+    """The machine's side of a run."""
+
+    model_config = SettingsConfigDict(env_prefix="RADREPRO_", frozen=True, extra="ignore")
+
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    """Worker processes of the data stages."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where tensors are computed; ``auto`` takes a GPU when there is one. A GPU's last bits differ from a CPU's."""
+
+    live: bool = True
+    """Send training curves to MLflow while training runs."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"RADREPRO_{str(item['loc'][0]).upper()}: {item['msg']} (found {item['input']!r})"
+                for item in error.errors(include_url=False)
+            )
+            raise UserError(f"the environment variable {faults}: correct it, or unset it") from None
