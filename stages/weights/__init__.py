@@ -1,0 +1,1 @@
+"""Supplier: starting weights for every backbone that params.yaml names."""
