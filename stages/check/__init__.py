@@ -1,0 +1,1 @@
+"""First stage: is params.yaml sound, and is what it names there?"""

@@ -1,0 +1,1 @@
+"""The frozen backbone over every image."""

@@ -1,0 +1,1 @@
+"""DICOM headers to an index without identity; every file is accepted or quarantined."""

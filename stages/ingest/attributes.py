@@ -1,0 +1,98 @@
+"""What is kept of a header: keyed hashes, and an allow-list of attributes. Everything else is dropped here."""
+
+import re
+from datetime import date, datetime
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from stages.artifacts.quarantine import Reason
+from stages.ingest import vocabulary
+from stages.ingest.header import Refused
+from stages.pseudonyms import PHANTOM_MANUFACTURER, Pseudonyms
+
+OLDEST = 89.0
+"""Above it an age is given as 90: there are so few that it would name the person (HIPAA's safe harbour)."""
+
+_LONGEST_LIFE = 130
+_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+_MOST_FRAMES = 2**31 - 1
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """A value as text, padding removed, several joined as they are in the file; empty where it is absent."""
+    value = header.get(keyword)
+    if value is None:
+        return ""
+    joined = "\\".join(str(part) for part in value) if isinstance(value, MultiValue) else str(value)
+    return joined.strip(" \0")
+
+
+def of_phantom(header: Dataset) -> bool:
+    """Whether the file is the demonstration's: nobody's image."""
+    return text(header, "Manufacturer") == PHANTOM_MANUFACTURER
+
+
+def keep(header: Dataset, pseudonyms: Pseudonyms) -> dict[str, object]:
+    """The columns of the index that come from the header.
+
+    Raises
+    ------
+    Refused
+        With ``MISSING_UID`` or ``MISSING_PATIENT_ID``: the image could not be told from others, or kept on one side
+        of the split.
+    """
+    identity = {
+        "instance": text(header, "SOPInstanceUID"),
+        "series": text(header, "SeriesInstanceUID"),
+        "study": text(header, "StudyInstanceUID"),
+        "patient": text(header, "PatientID"),
+    }
+    for kind, keyword in (("instance", "SOP instance"), ("series", "series"), ("study", "study")):
+        if not identity[kind]:
+            raise Refused(Reason.MISSING_UID, keyword)
+    if not identity["patient"]:
+        raise Refused(Reason.MISSING_PATIENT_ID)
+    site = text(header, "InstitutionName")
+    frames = int(header.get("NumberOfFrames") or 1)
+    if not 1 <= frames <= _MOST_FRAMES:
+        raise Refused(Reason.UNREADABLE, "Number of Frames")
+    phantom = of_phantom(header)
+    return {
+        **{kind: pseudonyms.of(kind, value) for kind, value in identity.items()},
+        "site": pseudonyms.of("site", site) if site else None,
+        "modality": vocabulary.coded(text(header, "Modality"), vocabulary.MODALITIES),
+        "manufacturer": PHANTOM_MANUFACTURER if phantom else vocabulary.manufacturer(text(header, "Manufacturer")),
+        "body_part": vocabulary.coded(text(header, "BodyPartExamined"), vocabulary.BODY_PARTS),
+        "view": vocabulary.coded(text(header, "ViewPosition"), vocabulary.VIEWS),
+        "laterality": vocabulary.coded(text(header, "ImageLaterality"), vocabulary.LATERALITIES, None),
+        "sex": vocabulary.coded(text(header, "PatientSex"), vocabulary.SEXES, None),
+        "age": age(text(header, "PatientAge"), text(header, "PatientBirthDate"), text(header, "StudyDate")),
+        "frames": frames,
+        "rows": int(header.Rows),
+        "columns": int(header.Columns),
+        "bits_stored": int(header.get("BitsStored") or header.BitsAllocated),
+        "photometric": vocabulary.coded(text(header, "PhotometricInterpretation"), vocabulary.PHOTOMETRIC),
+        "transfer_syntax": str(header.file_meta.TransferSyntaxUID),
+    }
+
+
+def age(stated: str, born: str, studied: str) -> float | None:
+    """Years: as stated (PS3.5 AS, such as ``045Y`` or ``018M``), else whole years from the dates; None if unknown."""
+    if match := re.fullmatch(r"(\d{1,3})([DWMY])", stated):
+        years = int(match[1]) * _YEARS[match[2]]
+    else:
+        birth, study = _date(born), _date(studied)
+        if birth is None or study is None or study < birth:
+            return None
+        years = float(study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day)))
+    if years > _LONGEST_LIFE:
+        return None
+    return round(years, 3) if years <= OLDEST else OLDEST + 1
+
+
+def _date(value: str) -> date | None:
+    try:
+        return datetime.strptime(value.replace(".", ""), "%Y%m%d").date()  # noqa: DTZ007 - a day, no moment
+    except ValueError:
+        return None

@@ -1,0 +1,14 @@
+"""The ``ingest`` section of params.yaml."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from stages.params import Section
+
+
+class IngestParams(Section):
+    """How identifiers become keyed hashes."""
+
+    key_file: Path = Field(strict=False)
+    """The project's secret key; never in git."""

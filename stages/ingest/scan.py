@@ -1,0 +1,78 @@
+"""Look at one file: hash it, read its header, keep what may be kept. Runs in worker processes."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.artifacts.quarantine import Reason
+from stages.ingest import attributes, header
+from stages.ingest.accounting import Scan
+from stages.pseudonyms import Pseudonyms
+from stages.runtime import UserError
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Scans the files under ``root``; identifiers leave it as keyed hashes only."""
+
+    root: Path
+    pseudonyms: Pseudonyms
+
+    def __call__(self, path: str) -> Scan:
+        """Accept or refuse the file at ``path`` under the root.
+
+        Raises
+        ------
+        UserError
+            If the file is of a real patient, and the key is the published one.
+        """
+        try:
+            kept = self._kept(path)
+        except header.Refused as refused:
+            return self._refuse(path, refused.reason, refused.detail)
+        return Scan(_printable(path), self._key(path), kept)
+
+    def crashed(self, path: str) -> Scan:
+        """The result for a file whose header killed its worker."""
+        return self._refuse(path, Reason.DECODER_CRASHED)
+
+    def _kept(self, path: str) -> dict[str, object]:
+        if _printable(path) != path:
+            raise header.Refused(Reason.UNREADABLE, "its path is not UTF-8: rename it")
+        try:
+            if not stat.S_ISREG((self.root / path).stat().st_mode):  # a FIFO would wait for ever, a folder is a link
+                raise header.Refused(Reason.NOT_DICOM, "not a regular file")
+            with (self.root / path).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                file.seek(0)
+                dataset = header.read(file, size)
+        except OSError as error:
+            raise header.Refused(Reason.UNREADABLE, type(error).__name__) from None
+        try:
+            kept = attributes.keep(dataset, self.pseudonyms)
+            phantom = attributes.of_phantom(dataset)
+        except header.Refused:
+            raise
+        except Exception as error:  # noqa: BLE001 - a value that is not of its kind, of which there is no end
+            raise header.Refused(Reason.UNREADABLE, type(error).__name__) from None
+        if self.pseudonyms.public and not phantom:
+            raise UserError(
+                f"{self.root} holds images that are not the phantom's, and the key that ingest.key_file names is the "
+                "public one, which protects nobody: make a secret one with 'openssl rand -hex 32', keep it out of git, "
+                "and name it in params.yaml"
+            )
+        return {**kept, "sha256": digest, "size": size}
+
+    def _refuse(self, path: str, reason: Reason, detail: str = "") -> Scan:
+        return Scan(_printable(path), self._key(path), None, reason, detail)
+
+    def _key(self, path: str) -> str:
+        return self.pseudonyms.of("file", f"/{_printable(path)}/")  # in slashes: a name's own spaces are part of it
+
+
+def _printable(path: str) -> str:
+    """The path with bytes that are not UTF-8 shown as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

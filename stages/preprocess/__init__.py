@@ -1,0 +1,1 @@
+"""DICOM pixels to one memory-mapped array per batch."""
