@@ -1,0 +1,33 @@
+"""``python -m stages.compare``: reports/comparison.json and reports/comparison.html."""
+
+from stages import params, runtime
+from stages.artifacts import evaluation, model
+from stages.artifacts.cohort import Cohort
+from stages.compare import comparison, page
+from stages.evaluate.params import EvaluateParams
+from stages.reports import page as pages
+
+
+def main() -> None:
+    """Read every recipe's evaluation, compare, save."""
+    section, seed = params.read("evaluate", EvaluateParams), params.read("seed", int)
+    recipes = list(params.read("recipes", dict[str, object]))
+    cohort = Cohort.read()
+    compared = comparison.compare(
+        recipes,
+        {name: evaluation.read(name) for name in recipes},
+        {name: model.training(name) for name in recipes},
+        {name: evaluation.read_predictions(name, cohort.classes) for name in recipes},
+        cohort.task,
+        cohort.classes,
+        section.resamples,
+        seed,
+    )
+    runtime.write_json(evaluation.COMPARISON_PATH, compared)
+    curves = {name: evaluation.curve(name, "roc") for name in recipes}
+    pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts()))
+    runtime.log.info("chosen by val: %s", compared["best"])
+
+
+if __name__ == "__main__":
+    runtime.run("compare", main)

@@ -1,0 +1,160 @@
+"""The comparison as a page."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from stages.reports.page import Fact, Figure, Page, Table, with_interval
+
+_CHOSEN, _OTHER = "#1769aa", "#9aa7b3"
+
+
+def build(comparison: Mapping[str, Any], roc: Mapping[str, pd.DataFrame], counts: Mapping[str, Any]) -> Page:
+    """The page. ``roc`` is each recipe's curve on test, ``counts`` the cohort's."""
+    recipes, best = comparison["recipes"], comparison["best"]
+    chosen, test = recipes[best], counts["test"]
+    return Page(
+        title="Recipes compared",
+        lead=(
+            f"Every recipe was trained on the same patients and judged on the same {test['patients']} others. "
+            f"The chosen one is '{best}': it has the highest AUROC on val. Test had no say in it. Intervals are 95 %."
+        ),
+        facts=[
+            Fact("Chosen by val", best, f"{chosen['architecture']}, {chosen['strategy']}, from '{chosen['weights']}'"),
+            with_interval("Its AUROC on test", chosen["test"]["auroc"]),
+            Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images"),
+            Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
+        ],
+        figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
+        tables=[_table(recipes, best)],
+        notes=[
+            "A difference whose interval holds 0 may be chance.",
+            "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
+            "The more recipes are compared on one test side, the more the best of them owes to luck.",
+        ],
+    )
+
+
+def _forest(recipes: Mapping[str, Any], best: str) -> Figure:
+    names = list(recipes)[::-1]
+    entries = [recipes[name]["test"]["auroc"] for name in names]
+    data = [
+        _dots(names, entries, "test", [_CHOSEN if name == best else _OTHER for name in names]),
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "val",
+            "x": [recipes[name]["val"]["auroc"]["value"] for name in names],
+            "y": names,
+            "marker": {"symbol": "line-ns-open", "size": 16, "color": "#e07b39"},
+        },
+    ]
+    layout = {"xaxis": {"title": {"text": "AUROC"}}, "height": 150 + 60 * len(names)}
+    caption = "Dots and bars: test, with its interval. Ticks: val, which chose the recipe in blue."
+    return Figure("auroc", "How good is each?", caption, data, layout, wide=True)
+
+
+def _difference(recipes: Mapping[str, Any], best: str) -> list[Figure]:
+    names = [name for name in list(recipes)[::-1] if name != best]
+    if not names:
+        return []
+    entries = [recipes[name]["difference_to_best"]["auroc"] for name in names]
+    layout = {
+        "xaxis": {"title": {"text": f"difference in test AUROC to {best}"}, "zeroline": True},
+        "shapes": [{"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot"}}],
+    }
+    caption = "Paired: the same resampled patients for both. Left of 0: worse than the chosen one."
+    colours = [_OTHER] * len(names)
+    return [Figure("difference", "Is it more than chance?", caption, [_dots(names, entries, "", colours)], layout)]
+
+
+def _cost(recipes: Mapping[str, Any], best: str) -> Figure:
+    trained = [max(entry["trainable_parameters"], 1) for entry in recipes.values()]
+    room = [math.log10(min(trained)) - 0.8, math.log10(max(trained)) + 0.8]  # for names, either side
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "x": trained,
+            "y": [entry["test"]["auroc"]["value"] for entry in recipes.values()],
+            "text": list(recipes),
+            "textposition": "top center",
+            "cliponaxis": False,
+            "marker": {"size": 12, "color": [_CHOSEN if name == best else _OTHER for name in recipes]},
+        }
+    ]
+    layout = {
+        "xaxis": {"title": {"text": "trained parameters"}, "type": "log", "range": room},
+        "yaxis": {"title": {"text": "test AUROC"}},
+    }
+    return Figure("cost", "What does it cost?", "Further left is cheaper, higher is better.", data, layout)
+
+
+def _roc(curves: Mapping[str, pd.DataFrame]) -> list[Figure]:
+    classes = next(iter(curves.values()))["class"].unique()
+    figures = []
+    for number, label in enumerate(classes):
+        data = [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": curve.loc[curve["class"] == label, "fpr"].tolist(),
+                "y": curve.loc[curve["class"] == label, "tpr"].tolist(),
+            }
+            for name, curve in curves.items()
+        ]
+        layout = {"xaxis": {"title": {"text": "1 - specificity"}}, "yaxis": {"title": {"text": "sensitivity"}}}
+        figures.append(Figure(f"roc-{number}", f"ROC: {label}", "Against the rest, on test.", data, layout))
+    return figures
+
+
+def _table(recipes: Mapping[str, Any], best: str) -> Table:
+    rows: list[list[str | tuple[str, str]]] = [
+        [
+            (f"{name} (chosen)" if name == best else name, f"recipes/{name}/report.html"),
+            _interval(entry["test"]["auroc"]),
+            _interval(entry["test"]["auprc"]),
+            _interval(entry["test"]["balanced_accuracy"]),
+            _value(entry["val"]["auroc"]),
+            f"{entry['trainable_parameters']:,}",
+            f"{entry['epochs']}",
+            f"{entry['images_seen']:,}",
+        ]
+        for name, entry in recipes.items()
+    ]
+    head = ["recipe", "AUROC", "AUPRC", "balanced accuracy", "val AUROC", "trained parameters", "epochs", "images seen"]
+    return Table("Side by side (test)", head, rows)
+
+
+def _dots(names: list[str], entries: list[dict[str, float | None]], label: str, colours: list[str]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label,
+        "showlegend": bool(label),
+        "x": [entry["value"] for entry in entries],
+        "y": names,
+        "marker": {"size": 11, "color": colours},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [_gap(entry["high"], entry["value"]) for entry in entries],
+            "arrayminus": [_gap(entry["value"], entry["low"]) for entry in entries],
+            "color": _OTHER,
+        },
+    }
+
+
+def _value(entry: Mapping[str, float | None]) -> str:
+    return "-" if entry["value"] is None else f"{entry['value']:.3f}"
+
+
+def _gap(above: float | None, below: float | None) -> float | None:
+    return None if above is None or below is None else above - below
+
+
+def _interval(entry: Mapping[str, float | None]) -> str:
+    return "-" if entry["value"] is None else f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"

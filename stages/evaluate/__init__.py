@@ -1,0 +1,1 @@
+"""One model judged on patients it never saw."""

@@ -1,0 +1,313 @@
+"""The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stages.artifacts.cohort import Cohort, Subset, Task
+from stages.artifacts.model import Training
+from stages.judging import curves
+from stages.judging.metrics import NAMES, Floats, Judged
+from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
+
+LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "brier": "Brier score (lower is better)",
+}
+_COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
+
+
+def build(
+    recipe: str,
+    metrics: dict[str, Any],
+    cohort: Cohort,
+    test: Judged,
+    weights: Floats,
+    history: pd.DataFrame,
+    training: Training,
+    pixels: npt.NDArray[np.uint8],
+    cases: int,
+) -> Page:
+    """The page.
+
+    ``weights`` (B, N) are the resamples of test, ``pixels`` (N, H, W) its images, ``cases`` how many of them show.
+    """
+    found = metrics["test"]
+    figures = [_forest(metrics), _roc(test, weights), _precision_recall(test), _confusion(test, metrics["thresholds"])]
+    figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
+    return Page(
+        title=f"{recipe}: {' / '.join(cohort.classes)}",
+        lead=(
+            f"{training['architecture']} from weights '{training['weights']}', strategy {training['strategy']}. Judged "
+            f"on {found['patients']} patients who were neither trained on nor tuned on. Intervals are 95 %, by "
+            f"resampling patients.{_constant(test, metrics['thresholds'])}"
+        ),
+        facts=_facts(metrics, cohort, training),
+        figures=figures,
+        tables=[_table(metrics)],
+        pictures=_cases(test, metrics["thresholds"], pixels, cases),
+        notes=_notes(cohort.task),
+    )
+
+
+def interval(entry: dict[str, float | None]) -> str:
+    """``0.87 [0.82, 0.91]``, or a dash where there is no value."""
+    if entry["value"] is None:
+        return "-"
+    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+
+
+def _short(entry: dict[str, float | None]) -> str:
+    return "undefined" if entry["value"] is None else f"{entry['value']:.2f}"
+
+
+def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training) -> list[Fact]:
+    test = metrics["test"]
+    kind = "" if cohort.task is Task.BINARY else " (mean over classes)"
+    sizes = {side: cohort.subset(side).frame for side in Subset}
+    return [
+        with_interval(f"AUROC on test{kind}", test["auroc"]),
+        Fact(
+            "Sensitivity / specificity",
+            " / ".join(_short(test[name]) for name in ("sensitivity", "specificity")),
+            "at the threshold chosen on val by Youden's rule",
+        ),
+        Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images, none of whom were trained on"),
+        Fact(
+            "Trained on",
+            f"{sizes[Subset.TRAIN]['patient'].nunique()} patients",
+            f"{len(sizes[Subset.TRAIN])} images; {len(sizes[Subset.VAL])} more to tune on; "
+            f"batches {', '.join(sorted(cohort.frame['batch'].unique()))}",
+        ),
+        Fact(
+            "Trained parameters",
+            f"{training['trainable_parameters']:,}",
+            f"of {training['parameters']:,}; {training['epochs']} epochs, the best one {training['best_epoch']}",
+        ),
+    ]
+
+
+def _forest(metrics: dict[str, Any]) -> Figure:
+    data = []
+    for side, colour in (("val", "#9aa7b3"), ("test", "#1f77b4")):
+        entries = [(LABELS[name], metrics[side][name]) for name in reversed(NAMES)]
+        entries = [(label, entry) for label, entry in entries if entry["value"] is not None]
+        values = [entry["value"] for _, entry in entries]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": side,
+                "x": values,
+                "y": [label for label, _ in entries],
+                "marker": {"color": colour, "size": 10 if side == "test" else 7},
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [entry["high"] - entry["value"] for _, entry in entries],
+                    "arrayminus": [entry["value"] - entry["low"] for _, entry in entries],
+                    "color": colour,
+                    "thickness": 1.6,
+                },
+            }
+        )
+    layout = {"xaxis": {"range": [0, 1]}, "height": 380}
+    caption = "Each metric with its 95 % interval. Val chose the threshold and the epoch; test is what counts."
+    return Figure("metrics", "How good, and how sure", caption, data, layout, wide=True)
+
+
+def _roc(test: Judged, weights: Floats) -> Figure:
+    curve, band = curves.roc(test), curves.roc_band(test, weights)
+    data: list[dict[str, Any]] = [_line([0, 1], [0, 1], "chance", "#9aa7b3", dash="dot")]
+    for number, name in enumerate(curve["class"].unique()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        one, around = curve[curve["class"] == name], band[band["class"] == name]
+        across = around["fpr"].tolist()
+        data.append(
+            {
+                **_line(across + across[::-1], around["high"].tolist() + around["low"].tolist()[::-1], name, colour),
+                "fill": "toself",
+                "fillcolor": _faint(colour),
+                "line": {"width": 0},
+                "hoverinfo": "skip",
+                "showlegend": False,
+            }
+        )
+        data.append(_line(one["fpr"].tolist(), one["tpr"].tolist(), name, colour))
+    layout = {
+        "xaxis": {"title": {"text": "1 - specificity"}, "range": [0, 1]},
+        "yaxis": {"title": {"text": "sensitivity"}, "range": [0, 1.01]},
+    }
+    return Figure("roc", "ROC", "Each class against the rest; bands are 95 % of resamples.", data, layout)
+
+
+def _precision_recall(test: Judged) -> Figure:
+    curve = curves.precision_recall(test)
+    data = [
+        _line(one["recall"].tolist(), one["precision"].tolist(), str(name), _COLOURS[number % len(_COLOURS)])
+        for number, (name, one) in enumerate(curve.groupby("class", sort=False))
+    ]
+    layout = {
+        "xaxis": {"title": {"text": "recall (sensitivity)"}, "range": [0, 1]},
+        "yaxis": {"title": {"text": "precision (PPV)"}, "range": [0, 1.01]},
+    }
+    caption = "Precision depends on how common a finding is: here, as common as in the test images."
+    return Figure("precision-recall", "Precision and recall", caption, data, layout)
+
+
+def _confusion(test: Judged, cuts: dict[str, float]) -> Figure:
+    table = curves.decisions(test, cuts)
+    counts = pd.crosstab(table["actual"], table["predicted"])
+    names = [name for name in test.classes if name in counts.index or name in counts.columns] or sorted(counts.index)
+    if test.task is Task.MULTILABEL:
+        names = sorted({*counts.index, *counts.columns})
+    counts = counts.reindex(index=names, columns=names, fill_value=0)
+    share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    data = [
+        {
+            "type": "heatmap",
+            "x": names,
+            "y": names,
+            "z": share.round(4).to_numpy().tolist(),
+            "text": [
+                [f"{count}<br>{part:.0%}" for count, part in zip(*row, strict=True)] for row in _rows(counts, share)
+            ],
+            "texttemplate": "%{text}",
+            "colorscale": [[0, "rgba(31,119,180,0.03)"], [1, "rgba(31,119,180,0.85)"]],
+            "zmin": 0,
+            "zmax": 1,
+            "showscale": False,
+        }
+    ]
+    layout = {
+        "xaxis": {"title": {"text": "predicted"}},
+        "yaxis": {"title": {"text": "actual"}, "autorange": "reversed"},
+    }
+    caption = "Images, and share of each actual class."
+    return Figure("confusion", "What was taken for what", caption, data, layout)
+
+
+def _scores(test: Judged) -> list[Figure]:
+    figures = []
+    for k in test.columns:
+        name = test.classes[k]
+        data: list[dict[str, Any]] = []
+        for number, (value, label) in enumerate(((0.0, f"not {name}"), (1.0, name))):
+            scores = test.scores[test.labels[:, k] == value, k]
+            data.append(
+                {
+                    "type": "histogram",
+                    "name": label,
+                    "x": np.round(scores, 4).tolist(),
+                    "xbins": {"start": 0, "end": 1.0001, "size": 0.05},
+                    "opacity": 0.65,
+                    "marker": {"color": _COLOURS[number]},
+                }
+            )
+        layout = {
+            "barmode": "overlay",
+            "xaxis": {"title": {"text": f"predicted probability of {name}"}, "range": [0, 1]},
+            "yaxis": {"title": {"text": "test images"}},
+        }
+        caption = "The further apart, the better the model tells them apart."
+        figures.append(Figure(f"scores-{k}", f"Predicted probability: {name}", caption, data, layout))
+    return figures
+
+
+def _learning(history: pd.DataFrame) -> Figure:
+    epochs = history["epoch"].tolist()
+    data = [
+        _line(epochs, history[column].round(5).tolist(), label, colour)
+        for column, label, colour in (
+            ("train_loss", "train loss", "#9aa7b3"),
+            ("val_loss", "val loss", "#e07b39"),
+            ("val_auroc", "val AUROC", "#1f77b4"),
+        )
+    ]
+    layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"rangemode": "tozero"}}
+    return Figure("learning", "Learning curves", "The epoch with the best AUROC on val was kept.", data, layout)
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    rows = [
+        [name, interval(entry), interval(metrics["val"]["per_class"][name]), f"{metrics['thresholds'][name]:.3f}"]
+        for name, entry in metrics["test"]["per_class"].items()
+    ]
+    return Table("Class by class", ["class", "AUROC on test", "AUROC on val", "threshold from val"], rows)
+
+
+def _constant(test: Judged, cuts: dict[str, float]) -> str:
+    """A warning, if the model says the same of every image: its accuracy is then that of a stopped clock."""
+    said = curves.decisions(test, cuts)["predicted"].unique()
+    return f" It says '{said[0]}' of every test image: it has learnt nothing that decides." if len(said) == 1 else ""
+
+
+def _right(test: Judged, cuts: dict[str, float]) -> npt.NDArray[np.bool_]:
+    """(N,) whether every known label of a test image was decided as it is."""
+    if test.task is Task.MULTICLASS:
+        same: npt.NDArray[np.bool_] = test.scores.argmax(axis=1) == test.labels.argmax(axis=1)
+        return same
+    columns = list(test.columns)
+    called = test.scores[:, columns] >= [cuts[test.classes[k]] for k in columns]
+    labels = test.labels[:, columns]
+    return np.asarray((np.isnan(labels) | (called == (labels == 1))).all(axis=1))
+
+
+def _cases(
+    test: Judged, cuts: dict[str, float], pixels: npt.NDArray[np.uint8], cases: int
+) -> list[tuple[str, list[Picture]]]:
+    """The most confident right and wrong test images over the classes that count, at most ``cases`` of each."""
+    sure = np.where(test.labels == 1, test.scores, 1 - test.scores)[:, list(test.columns)]
+    sure = np.where(np.isnan(test.labels[:, list(test.columns)]), np.nan, sure)
+    worst, right = np.nanmin(sure, axis=1), _right(test, cuts)
+    strips = []
+    for title, among, order in (
+        ("Most confident and wrong", ~right, np.argsort(worst)),
+        ("Most confident and right", right, np.argsort(-worst)),
+    ):
+        rows = [row for row in order if among[row]][:cases]
+        strips.append((title, [Picture(pixels[row], _said(test, row)) for row in rows]))
+    return [(title, pictures) for title, pictures in strips if pictures]
+
+
+def _said(test: Judged, row: int) -> str:
+    actual = ", ".join(n for n, v in zip(test.classes, test.labels[row], strict=True) if v == 1) or "none"
+    k = int(test.scores[row].argmax())
+    return f"{actual}; model says {test.classes[k]} {test.scores[row, k]:.2f}"
+
+
+def _notes(task: Task) -> list[str]:
+    kind = {
+        Task.BINARY: "The second class is the positive one; the first is the rest.",
+        Task.MULTICLASS: "AUROC, AUPRC, sensitivity and specificity are means over classes, each against the rest.",
+        Task.MULTILABEL: "Metrics are means over labels; images whose label is unknown are left out, label by label.",
+    }[task]
+    return [
+        kind,
+        "Patients, not images, were held out and resampled: images of one person are not independent.",
+        "Test patients are a random part of the same hospitals' patients: how the model does elsewhere is not known.",
+        "Probabilities are as the network gives them; they have not been calibrated.",
+        "Labels are taken as given. Where they were mined from reports, some errors are the labels', not the model's.",
+        "This is research software. It must not be used to diagnose.",
+    ]
+
+
+def _line(x: list[float], y: list[float], name: str, colour: str, dash: str = "solid") -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": {"color": colour, "dash": dash}}
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.14)"
+
+
+def _rows(counts: pd.DataFrame, share: pd.DataFrame) -> list[tuple[list[int], list[float]]]:
+    return list(zip(counts.to_numpy().tolist(), share.to_numpy().tolist(), strict=True))

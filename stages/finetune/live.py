@@ -1,0 +1,80 @@
+"""Training curves in MLflow while training runs: a courtesy, which costs training nothing and can fail without harm.
+
+A thread of its own imports MLflow and talks to it, so that a server that is slow or gone holds nothing up. The lasting
+record of a run is made from DVC's outputs, later, by ``track``.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal
+
+from stages.artifacts.model import Epoch
+
+EXPERIMENT = "radrepro-live"
+EMBEDDED = Path("mlflow.db")
+METRICS: tuple[Literal["lr", "train_loss", "val_loss", "val_auroc"], ...] = (
+    "lr",
+    "train_loss",
+    "val_loss",
+    "val_auroc",
+)
+_LAST_WORDS_SECONDS = 10.0
+
+log = logging.getLogger("radrepro")
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@contextmanager
+def live(recipe: str, params: Mapping[str, object], enabled: bool = True) -> Iterator[OnEpoch]:
+    """What to call after every epoch; the run in MLflow ends FINISHED, or FAILED if the block raises.
+
+    Goes to ``MLFLOW_TRACKING_URI``, or else to the embedded ``mlflow.db`` if there is one: to create it would cost the
+    first training 10 s (``track`` and ``radrepro ui`` do). The experiment is ``MLFLOW_EXPERIMENT_NAME`` or
+    :data:`EXPERIMENT`.
+    """
+    address = os.environ.get("MLFLOW_TRACKING_URI") or (f"sqlite:///{EMBEDDED}" if EMBEDDED.exists() else None)
+    if not enabled or address is None:
+        yield lambda _: None
+        return
+    words: SimpleQueue[Epoch | str] = SimpleQueue()
+    thread = threading.Thread(target=_send, args=(address, recipe, params, words), daemon=True)
+    thread.start()
+    status = "FAILED"
+    try:
+        yield words.put
+        status = "FINISHED"
+    finally:
+        words.put(status)
+        thread.join(_LAST_WORDS_SECONDS)
+        if thread.is_alive():
+            log.warning("MLflow did not take the last of the live curves in %.0f s: left there", _LAST_WORDS_SECONDS)
+
+
+def _send(address: str, recipe: str, params: Mapping[str, object], words: "SimpleQueue[Epoch | str]") -> None:
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        from mlflow.entities import Metric, Param  # noqa: PLC0415 - 2 s, in this thread only; optional
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+        client = MlflowClient(address)
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        experiment = client.get_experiment_by_name(name)
+        identifier = experiment.experiment_id if experiment else client.create_experiment(name)
+        run = client.create_run(identifier, run_name=recipe, tags={"radrepro.recipe": recipe})
+        given = [Param(key, str(value)) for key, value in params.items()]
+        client.log_batch(run.info.run_id, params=given)
+        while not isinstance(word := words.get(), str):
+            now = int(time.time() * 1000)
+            client.log_batch(run.info.run_id, [Metric(key, word[key], now, word["epoch"]) for key in METRICS])
+        client.set_terminated(run.info.run_id, word)
+    except Exception as error:  # noqa: BLE001 - whatever happens to a courtesy, training goes on, and this says so
+        log.warning("no live curves: MLflow does not take them (%s); training goes on", type(error).__name__)

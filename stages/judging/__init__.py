@@ -1,0 +1,1 @@
+"""How predictions are judged: rankings, metrics, resampling of patients. Arrays and frames in, numbers out."""

@@ -1,0 +1,1 @@
+"""Pages that people read: figures as data, one self-contained HTML file, no network."""

@@ -1,0 +1,92 @@
+"""One HTML file that needs nothing else: plotly.js, styles, figures and pictures are in it."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from plotly.offline import get_plotlyjs
+
+from stages.runtime import atomic_file
+
+
+class Figure(NamedTuple):
+    """A plotly figure as data, with a caption that says how to read it."""
+
+    name: str  # unique on the page: letters, digits, hyphens
+    title: str
+    caption: str
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+    wide: bool = False
+
+
+class Fact(NamedTuple):
+    """A number on the first screen: what it is, its value, and what it rests on."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Picture(NamedTuple):
+    """An example image, (H, W) uint8, and what is said of it."""
+
+    pixels: npt.NDArray[np.uint8]
+    caption: str
+
+
+class Table(NamedTuple):
+    """A small table; the first column names the row. A cell may be a (text, href) pair."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | tuple[str, str]]]
+
+
+class Page(NamedTuple):
+    """A report from top to bottom."""
+
+    title: str
+    lead: str
+    facts: Sequence[Fact]
+    figures: Sequence[Figure]
+    pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+
+
+def with_interval(label: str, entry: Mapping[str, float | None]) -> Fact:
+    """A metric (``value, low, high``) as a fact; one that has no value, as AUROC of a single class, says so."""
+    value, low, high = entry["value"], entry["low"], entry["high"]
+    if value is None or low is None or high is None:
+        return Fact(label, "undefined", "a class is absent")
+    return Fact(label, f"{value:.3f}", f"95 % interval {low:.3f} to {high:.3f}")
+
+
+def write(path: Path, page: Page) -> None:
+    """Write the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    figures = {figure.name: {"data": figure.data, "layout": figure.layout} for figure in page.figures}
+    html = environment.get_template("page.html.j2").render(
+        page=page,
+        png=_png,
+        plotly=get_plotlyjs(),
+        # "</" would end the script it stands in
+        figures=json.dumps(figures, sort_keys=True, allow_nan=False).replace("</", "<\\/"),
+    )
+    with atomic_file(path) as beside:
+        beside.write_text(html, encoding="utf-8")
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> str:
+    done, content = cv2.imencode(".png", pixels)
+    assert done
+    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
