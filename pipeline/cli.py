@@ -1,0 +1,172 @@
+"""The command `radrepro`. Each command imports what it needs when it runs, so that the help comes at once."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import environment
+from stages.runtime import UserError
+
+app = typer.Typer(
+    help="From folders of DICOM to an audited classifier. 'dvc repro' rebuilds; these commands do what DVC does not.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line, not a traceback."""
+    environment.prepare()
+    log = logging.getLogger("radrepro")  # not the root logger: Prefect and MLflow would speak through it too
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"radrepro: error: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells say "interrupted"
+
+
+@app.callback()
+def _at_the_top() -> None:
+    if not Path("dvc.yaml").exists():
+        raise UserError("dvc.yaml is not here: change to the top of the repository")
+
+
+@app.command()
+def run() -> None:
+    """Run the pipeline as a Prefect flow: what 'dvc repro' does, with a page per run (see 'radrepro ui')."""
+    from pipeline import flows  # noqa: PLC0415 - Prefect takes a second
+
+    state = flows.run()
+    if not state.is_completed():
+        raise UserError(state.message)
+    typer.echo(f"{state.message}; 'radrepro results' shows what came out")
+
+
+@app.command()
+def results() -> None:
+    """Compare the recipes, and say where the report and the MLflow page are."""
+    from pipeline import summary, text  # noqa: PLC0415
+    from stages.artifacts import evaluation  # noqa: PLC0415
+
+    header, rows = summary.recipes()
+    typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
+    typer.echo(f"\nreport   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
+    if summary.LAST_RUN.exists():
+        last = summary.last_run()
+        typer.echo(f"model    {last['version']} in MLflow's registry ({last['store']})")
+        typer.echo("MLflow   make ui         opens this run in a browser")
+
+
+@app.command("add-batch")
+def add_batch(
+    name: Annotated[str, typer.Argument(help="What to call the batch: it names files and stages.")],
+    path: Annotated[Path, typer.Argument(help="The folder of DICOM, of any layout.")],
+    labels: Annotated[Path, typer.Option(help="The table of labels (CSV) that goes with it.")],
+) -> None:
+    """Put a folder of DICOM under DVC as a new batch, and check that its labels fit."""
+    from pipeline import batches  # noqa: PLC0415
+
+    typer.echo(batches.add_batch(name, path, labels))
+
+
+@app.command()
+def tidy() -> None:
+    """Remove results of batches and recipes that params.yaml no longer names."""
+    from pipeline import batches  # noqa: PLC0415
+
+    typer.echo(batches.tidy())
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml, the batches, labels and the key, without running anything."""
+    done = subprocess.run([sys.executable, "-m", "stages.check"], check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    typer.echo("params.yaml is sound, and what it names is there")
+
+
+@app.command()
+def track() -> None:
+    """Log the results to MLflow once more: to another server, for example."""
+    from pipeline import subprocesses  # noqa: PLC0415
+
+    sys.exit(subprocesses.stream(subprocesses.dvc("repro", "--single-item", "--force", "track"), typer.echo))
+
+
+@app.command()
+def quarantine(
+    batch: Annotated[str | None, typer.Argument(help="One batch; all of them if left out.")] = None,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="List every file with its path. For the data's owner: paths can hold names.")
+    ] = False,
+) -> None:
+    """Show which files are not used, why, and what to do."""
+    import pandas as pd  # noqa: PLC0415
+
+    from pipeline import quarantine as files  # noqa: PLC0415
+    from pipeline import text  # noqa: PLC0415
+    from stages import params  # noqa: PLC0415
+
+    names = [batch] if batch else params.read("batches", list[str])
+    rejected = pd.concat([files.rejected(name) for name in names], ignore_index=True)
+    if rejected.empty:
+        typer.echo("every file was accepted")
+    elif paths:
+        found = files.with_paths(rejected, names)[["batch", "stage", "reason", "detail", "path"]]
+        typer.echo(found.to_csv(index=False), nl=False)
+    else:
+        typer.echo(text.table(["batch", "stage", "reason", "files", "what to do"], files.counts(rejected)))
+
+
+@app.command()
+def times() -> None:
+    """Show what each stage last cost on this machine: seconds, and peak memory."""
+    from pipeline import text  # noqa: PLC0415
+    from stages.runtime import records  # noqa: PLC0415
+
+    rows = [[name, f"{cost['seconds']:.1f}", f"{cost['peak_mib']:.0f}"] for name, cost in records().items()]
+    if not rows:
+        raise UserError("nothing ran here yet: run 'dvc repro'")
+    typer.echo(text.table(["stage", "seconds", "peak MiB"], rows))
+
+
+@app.command()
+def ui(
+    mlflow_port: Port = 5000,
+    prefect_port: Port = 4200,
+    browser: Annotated[bool, typer.Option("--open", help="Open the last run in a browser.")] = False,
+) -> None:
+    """Open MLflow and Prefect on this machine, until Ctrl-C."""
+    import webbrowser  # noqa: PLC0415
+
+    from pipeline import servers, summary  # noqa: PLC0415
+    from pipeline.tracking import store  # noqa: PLC0415
+
+    mlflow, prefect = servers.mlflow(mlflow_port), servers.prefect(prefect_port)
+    last = mlflow.address
+    if summary.LAST_RUN.exists() and summary.last_run()["store"] == store.shown(store.uri()):
+        last += summary.last_run()["path"]  # a run that was tracked elsewhere has no page there
+
+    def ready() -> None:
+        typer.echo(f"MLflow   {last}\nPrefect  {prefect.address}\nCtrl-C stops them")
+        if browser:
+            webbrowser.open(last)
+
+    typer.echo("starting, in about ten seconds...")
+    try:
+        servers.serve([mlflow, prefect], ready)
+    except KeyboardInterrupt:
+        typer.echo("stopped")

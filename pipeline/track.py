@@ -1,0 +1,163 @@
+"""MLflow: one run per `dvc repro` with a child per recipe, the chain, and the best model as a version.
+
+The last DVC stage. It reads everything from dvc.lock and the files that the lock names, nothing from earlier runs, so
+the picture is complete on another machine, from DVC's cache, and against an empty MLflow server.
+"""
+
+import json
+import logging
+import math
+import os
+import tempfile
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, LoggedModelOutput
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
+
+from pipeline import summary
+from pipeline.lineage import Chain
+from pipeline.tracking import datasets, describe, models, registry, results, runs, store, workspace
+from pipeline.tracking.results import RecipeResult, Results
+from pipeline.tracking.workspace import Commit, Locks
+from stages import params, runtime
+from stages.artifacts import evaluation, model
+from stages.track_params import TrackParams
+
+TRACKED = Path("reports/tracked.json")
+
+log = logging.getLogger("radrepro")
+
+
+def main() -> None:
+    """Read the workspace, tell MLflow, leave a mark of what was told."""
+    settings = params.read("track", TrackParams)
+    locks = workspace.locks()
+    found = results.read(locks.chain)
+    code = workspace.commit([*locks.texts, *(out.path for stage in locks.chain.stages for out in stage.outputs)])
+    own = locks.chain.upstream(found.best.evaluated_by)
+    for link in locks.chain.broken:
+        log.warning("%s read another %s than dvc.lock holds now: run 'dvc repro' without -s", link.stage, link.path)
+
+    with store.connected() as client:
+        experiment = store.experiment(client, settings.experiment)
+        if dead := runs.reconcile(client, experiment):
+            log.info("%d runs of an earlier track that was killed: marked KILLED in MLflow", dead)
+        run, version = tell(client, experiment, settings.model, found, locks, own, code)
+
+    where = f"/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
+    last = {"store": store.shown(store.uri()), "path": where, "run": run, "version": version}
+    runtime.write_json(summary.LAST_RUN, last)
+    marks = {"chain_sha256": locks.chain.sha256, "best": found.best.name, "model_sha256": found.best.sha256}
+    runtime.write_json(TRACKED, {**marks, "experiment": settings.experiment, "model": settings.model})
+
+
+def tell(
+    client: MlflowClient, experiment: str, name: str, found: Results, locks: Locks, own: Chain, code: Commit
+) -> tuple[str, str]:
+    """Log the pipeline run, its children and the model version; the run's id and the version's name."""
+    source = {MLFLOW_GIT_COMMIT: code.commit, MLFLOW_GIT_BRANCH: code.branch, MLFLOW_SOURCE_NAME: "dvc repro"}
+    source = {key: value for key, value in source.items() if value}
+    tags = describe.run_tags(found, locks, code) | source | {MLFLOW_RUN_NOTE: describe.run(found, locks, code)}
+    data = datasets.inputs(found.cohort, found.cohort_file)
+    title = os.environ.get("DVC_EXP_NAME") or f"{found.best.name} {locks.chain.sha256[:8]}"
+    with runs.run(client, experiment, title, tags) as parent:
+        logged = {recipe.name: _child(client, experiment, parent, recipe, data, source) for recipe in found.recipes}
+        numbers = found.best.numbers() | _costs(locks.chain, found)
+        runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
+        client.log_inputs(parent, data)
+        client.log_outputs(parent, [LoggedModelOutput(logged[found.best.name][1], step=0)])
+        _upload(client, parent, locks, code)
+        best = found.best
+        version = registry.find(client, name, best.sha256, own.sha256)
+        if version:
+            log.info("%s version %s is this model already: same bytes, same chain", name, version.version)
+        else:
+            about = describe.version(found, own, code)
+            marks = describe.version_tags(found, own, locks, code)
+            version = registry.register(client, name, logged[best.name][1], parent, about, marks)
+            log.info("%s is version %s of model '%s'", best.name, version.version, name)
+        label = f"{name}/{version.version}"
+        for run in (parent, logged[best.name][0]):
+            runs.record(client, run, tags={"model.version": label})
+    return parent, label
+
+
+def _child(
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+    recipe: RecipeResult,
+    data: list[DatasetInput],
+    source: dict[str, str],
+) -> tuple[str, str]:
+    """Log one recipe; the ids of its run and of its model."""
+    training = recipe.training
+    given = recipe.params | {key: training[key] for key in ("architecture", "device", "precision")}
+    given |= {"chosen": training.get("chosen") or {}}
+    numbers = recipe.numbers() | {
+        key: float(training[key]) for key in ("epochs", "best_epoch", "trainable_parameters", "parameters")
+    }
+    cost = {"train_seconds": recipe.cost["seconds"], "train_peak_mib": recipe.cost["peak_mib"]} if recipe.cost else {}
+    marks = {"recipe": recipe.name, "model.sha256": recipe.sha256}
+    with runs.run(client, experiment, recipe.name, marks | source, parent) as run:
+        logged = models.log(client, experiment, run, recipe.name, marks)
+        curves = [
+            metric
+            for row in recipe.history.to_dict("records")
+            for metric in runs.metrics(
+                {f"curves/{key}": float(value) for key, value in row.items() if key != "epoch"}, step=int(row["epoch"])
+            )
+            if not math.isnan(metric.value)  # an AUROC is undefined where one class is absent
+        ]
+        runs.record(client, run, params=describe.flat(given), metrics=curves + runs.metrics(cost))
+        runs.record(client, run, metrics=runs.metrics(numbers, run=run, model=logged))
+        client.log_inputs(run, data)
+        runs.upload(client, run, _files(recipe.name))
+    return run, logged
+
+
+def _costs(chain: Chain, found: Results) -> dict[str, float]:
+    """What each stage last cost on this machine; MLflow draws names with a slash as groups of charts."""
+    elsewhere = {f"finetune@{recipe.name}" for recipe in found.recipes if not recipe.cost}
+    labels = {stage.label for stage in chain.stages} - elsewhere
+    return {
+        f"{what}/{stage.replace('@', '.')}": cost[what]
+        for stage, cost in runtime.records().items()
+        if stage in labels
+        for what in summary.COSTS
+    }
+
+
+def _files(recipe: str) -> dict[Path, str]:
+    """Reports and curves; not the predictions, which are a row per patient: DVC keeps them."""
+    folder = evaluation.directory(recipe)
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".parquet" and path.name[0] != "."
+    ]
+    found = {path: "" if path.parent == folder else path.parent.relative_to(folder).as_posix() for path in files}
+    return found | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
+
+
+def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:
+    files = {evaluation.COMPARISON_REPORT_PATH: "", evaluation.COMPARISON_PATH: "", params.PATH: ""}
+    files |= {Path(lock): str(Path("lineage") / Path(lock).parent) for lock in locks.texts}
+    pinned = Path("requirements.lock")
+    if pinned.exists():
+        files[pinned] = "environment"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = {
+            folder / "lineage.json": ("lineage", json.dumps(locks.chain.to_json(), indent=2)),
+            folder / "packages.json": ("environment", json.dumps(workspace.environment(), indent=2)),
+            folder / "changes.patch": ("git", code.patch),
+        }
+        for path, (_, text) in texts.items():
+            path.write_text(text, encoding="utf-8")
+        runs.upload(client, run, files | {path: folder for path, (folder, text) in texts.items() if text})
+
+
+if __name__ == "__main__":
+    runtime.run("track", main)

@@ -1,0 +1,30 @@
+"""A recipe's model in MLflow: the very files of models/<recipe>/, and what is needed to use them."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model
+from safetensors import safe_open
+
+from stages.artifacts import model
+
+
+def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapping[str, str]) -> str:
+    """Log the model with its weights as they are, byte for byte; its id."""
+    with safe_open(model.weights_path(recipe), framework="np") as file:
+        header: dict[str, str] = file.metadata() or {}
+    logged = client.create_logged_model(
+        experiment, recipe, run, tags=dict(tags), params=header, model_type="classifier"
+    )
+    spec = Model(run_id=run, model_uuid=logged.model_id, model_id=logged.model_id, metadata=header)
+    spec.add_flavor("safetensors", data=model.weights_path(recipe).name)
+    client.log_model_artifacts(logged.model_id, str(model.directory(recipe)))
+    with tempfile.TemporaryDirectory() as folder:
+        spec.save(str(Path(folder) / "MLmodel"))
+        client.log_model_artifacts(logged.model_id, folder)
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged.model_id

@@ -1,0 +1,103 @@
+"""What the stages found, read from their outputs and checked against dvc.lock before anyone else is told."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import summary
+from pipeline.lineage import Chain, File, Stage
+from pipeline.tracking import workspace
+from stages import params
+from stages.artifacts import cohort, evaluation, model
+from stages.artifacts.cohort import Cohort
+from stages.finetune.params import Recipe
+from stages.runtime import UserError
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """One recipe: how it was trained, and how it did."""
+
+    name: str
+    params: dict[str, Any]
+    """As in params.yaml, with the defaults that apply."""
+    training: dict[str, Any]
+    history: pd.DataFrame
+    metrics: dict[str, dict[str, Any]]
+    """``{"val": {"auroc": {"value", "low", "high"}, ...}, "test": ...}``."""
+    cost: dict[str, float]
+    """``seconds`` and ``peak_mib`` of its training; empty if that was elsewhere."""
+    sha256: str
+    """Of model.safetensors."""
+    evaluated_by: str
+    """The name of the stage that judged it: its chain holds all that made the model."""
+
+    def numbers(self) -> dict[str, float]:
+        """Metrics by name: ``test.auroc``, ``test.auroc.low``, ``test.images``...; what is undefined is left out."""
+        return dict(_numbers(self.metrics))
+
+
+@dataclass(frozen=True)
+class Results:
+    """All recipes, the best of them by validation, and the data they share."""
+
+    recipes: tuple[RecipeResult, ...]
+    best: RecipeResult
+    cohort: Cohort
+    cohort_file: File
+
+
+def read(chain: Chain) -> Results:
+    """Read them.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, or is not the one that dvc.lock records.
+    """
+    recipes = tuple(_recipe(name, chain) for name in params.load()["recipes"])
+    _checked(chain.maker(str(evaluation.COMPARISON_PATH)))
+    best = json.loads(evaluation.COMPARISON_PATH.read_text(encoding="utf-8"))["best"]
+    found = {recipe.name: recipe for recipe in recipes}
+    if best not in found:
+        raise UserError(f"{evaluation.COMPARISON_PATH} is about other recipes than params.yaml: run 'dvc repro'")
+    split = _checked(chain.maker(str(cohort.PATH)))
+    file = next(out for out in split.outputs if out.path == str(cohort.PATH))
+    return Results(recipes, found[best], Cohort.read(), file)
+
+
+def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in content.items():
+        name = f"{prefix}{key}".removesuffix(".value")
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float):
+            yield name, float(value)
+
+
+def _recipe(name: str, chain: Chain) -> RecipeResult:
+    _checked(chain.maker(str(model.weights_path(name))))
+    judged = _checked(chain.maker(str(evaluation.path(name))))
+    settings: Recipe = params.read(f"recipes.{name}", Recipe)  # type: ignore[arg-type]  # a union is no class
+    return RecipeResult(
+        name=name,
+        params=settings.model_dump(),
+        training=json.loads(model.training_path(name).read_text(encoding="utf-8")),
+        history=pd.read_csv(model.history_path(name)),
+        metrics=evaluation.read(name),
+        cost=summary.training_cost(name),
+        sha256=workspace.sha256(model.weights_path(name)),
+        evaluated_by=judged.name,
+    )
+
+
+def _checked(stage: Stage) -> Stage:
+    """Its outputs are what the lock says; else MLflow would be told of one file and given another."""
+    for out in stage.outputs:
+        if workspace.md5(Path(out.path)) != out.md5:
+            raise UserError(f"{out.path} is not what dvc.lock records: run 'dvc repro', which makes or restores it")
+    return stage
