@@ -1,0 +1,1 @@
+# the trainer's code, as DVC sees it

@@ -1,0 +1,176 @@
+"""The report of a recipe, for every kind of task: how good, how sure, on whom; drawn figures; cases that are real."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.artifacts import evaluation
+from stages.artifacts.cohort import COLUMNS, Cohort, Task
+from stages.evaluate import report
+from stages.judging import bootstrap, curves, judge
+
+PATIENTS = 60
+CLASSES = {
+    Task.BINARY: ("normal", "pneumonia"),
+    Task.MULTICLASS: ("normal", "pneumonia", "effusion"),
+    Task.MULTILABEL: ("pneumonia", "effusion"),
+}
+TRAINING = {
+    "strategy": "full",
+    "weights": "starter",
+    "architecture": "tiny",
+    "epochs": 2,
+    "best_epoch": 2,
+    "images_seen": 40,
+    "trainable_parameters": 1234,
+    "parameters": 5678,
+    "device": "cpu",
+    "precision": "fp32",
+    "chosen": {},
+}
+HISTORY = pd.DataFrame(
+    {"epoch": [1, 2], "lr": [0.1, 0.0], "train_loss": [1, 0.9], "val_loss": [1, 0.8], "val_auroc": [0.5, 0.7]}
+)
+
+
+def _cohort(task: Task) -> Cohort:
+    """Two images of each patient, sides in turn; of a multi-label task some labels are unknown."""
+    random = np.random.default_rng(3)
+    classes = CLASSES[task]
+    patient = np.arange(PATIENTS).repeat(2)
+    frame = pd.DataFrame({name: [f"{name}{n}" for n in range(len(patient))] for name, _ in COLUMNS})
+    for name in ("patient", "group", "study"):
+        frame[name] = [f"p{n}" for n in patient]
+    frame["subset"] = np.array(["train", "val", "test"])[patient % 3]
+    frame["batch"] = "a-batch"
+    if task is Task.MULTILABEL:
+        labels = random.integers(0, 2, (len(frame), 2)).astype(np.float32)
+        labels[random.random(labels.shape) < 0.2] = np.nan
+        labels[np.isnan(labels).all(axis=1)] = 1
+    else:
+        labels = np.eye(len(classes), dtype=np.float32)[random.integers(0, len(classes), len(frame))]
+    for k, name in enumerate(classes):
+        frame[f"label:{name}"] = labels[:, k]
+    return Cohort(frame, task, classes)
+
+
+@pytest.fixture(params=list(Task))
+def built(request: pytest.FixtureRequest):
+    task = request.param
+    cohort = _cohort(task)
+    held_out = cohort.frame[cohort.frame["subset"] != "train"].reset_index(drop=True)
+    random = np.random.default_rng(5)
+    truth = held_out[[f"label:{name}" for name in cohort.classes]].to_numpy()
+    scores = np.clip(np.nan_to_num(truth, nan=0.5) * 0.4 + random.random(truth.shape) * 0.6, 0, 1)
+    if task is not Task.MULTILABEL:
+        scores = scores / scores.sum(axis=1, keepdims=True)
+    predictions = evaluation.predictions(held_out, cohort.classes, scores.astype(np.float32))
+    metrics = judge.judge(predictions, task, cohort.classes, 50, 1)
+    on_test = (predictions["subset"] == "test").to_numpy()
+    test = judge.judged(predictions[on_test], task, cohort.classes)
+    weights = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
+    pixels = np.arange(on_test.sum(), dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8)
+    page = report.build("a_recipe", metrics, cohort, test, weights, HISTORY, TRAINING, pixels, cases=5)
+    return cohort, test, metrics, page
+
+
+def test_the_first_screen_answers_how_good_how_sure_and_on_whom(built) -> None:
+    cohort, _, metrics, page = built
+    facts = {fact.label.partition(" (")[0]: fact for fact in page.facts}
+    auroc = metrics["test"]["auroc"]
+    assert facts["AUROC on test"].value == f"{auroc['value']:.3f}"
+    assert f"{auroc['low']:.3f} to {auroc['high']:.3f}" in facts["AUROC on test"].note
+    tested = cohort.frame[cohort.frame["subset"] == "test"]
+    assert facts["Judged on"].value == f"{tested['patient'].nunique()} patients"
+    assert "a-batch" in facts["Trained on"].note
+    assert facts["Trained parameters"].value == "1,234"
+
+
+def test_every_figure_can_be_drawn(built) -> None:
+    _, test, _, page = built
+    names = [figure.name for figure in page.figures]
+    assert len(set(names)) == len(names)
+    assert {"metrics", "roc", "precision-recall", "confusion", "learning"} <= set(names)
+    assert sum(name.startswith("scores-") for name in names) == len(test.columns)
+    for figure in page.figures:
+        json.dumps([figure.data, figure.layout], allow_nan=False)
+        for axis in ("xaxis", "yaxis"):
+            title = figure.layout.get(axis, {}).get("title")
+            assert title is None or isinstance(title, dict), "plotly draws no title that is a bare string"
+
+
+def test_a_cell_of_the_confusion_counts_every_known_label_once(built) -> None:
+    _, test, _, page = built
+    (matrix,) = next(figure for figure in page.figures if figure.name == "confusion").data
+    counted = sum(int(cell.partition("<br>")[0]) for row in matrix["text"] for cell in row)
+    known = int((~np.isnan(test.labels)).sum()) if test.task is Task.MULTILABEL else len(test.labels)
+    assert counted == known
+
+
+def test_the_cases_shown_are_the_worst_and_the_best(built) -> None:
+    _, test, metrics, page = built
+    (_, wrong), (_, right) = page.pictures
+    columns = list(test.columns)
+
+    def decided_right(row: int) -> bool:
+        if test.task is Task.MULTICLASS:
+            return test.scores[row].argmax() == test.labels[row].argmax()
+        cuts = [metrics["thresholds"][test.classes[k]] for k in columns]
+        known = [(k, cut) for k, cut in zip(columns, cuts, strict=True) if not np.isnan(test.labels[row, k])]
+        return all((test.scores[row, k] >= cut) == (test.labels[row, k] == 1) for k, cut in known)
+
+    def confidence(row: int) -> float:
+        values = [
+            test.scores[row, k] if test.labels[row, k] == 1 else 1 - test.scores[row, k]
+            for k in columns
+            if not np.isnan(test.labels[row, k])
+        ]
+        return min(values)
+
+    for pictures, kind, falling in ((wrong, False, False), (right, True, True)):
+        everyone = sorted(
+            (confidence(row) for row in range(len(test.labels)) if decided_right(row) == kind), reverse=falling
+        )
+        shown = [int(picture.pixels[0, 0]) for picture in pictures]
+        assert all(decided_right(row) == kind for row in shown)
+        assert [confidence(row) for row in shown] == pytest.approx(everyone[:5])
+
+
+def test_a_model_that_always_says_the_same_is_called_out() -> None:
+    """And where it is never wrong or never right there is no empty strip of pictures."""
+    labels = np.eye(2)[[0, 0, 1]]
+    constant = judge.Judged(Task.BINARY, ("normal", "sick"), labels, np.tile([0.9, 0.1], (3, 1)))
+    assert "It says 'normal' of every test image" in report._constant(constant, {"sick": 0.5})
+    perfect = judge.Judged(Task.BINARY, ("normal", "sick"), labels, labels)
+    assert report._constant(perfect, {"sick": 0.5}) == ""
+    strips = report._cases(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 8)
+    assert [title for title, _ in strips] == ["Most confident and right"]
+    assert report._cases(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 0) == []
+
+
+def test_decisions_of_findings_that_never_meet_are_still_decisions_by_threshold() -> None:
+    labels = np.array([[0, 0], [0, 0], [1, 0], [0, 1], [np.nan, 0]])
+    scores = np.array([[0.1, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.2], [0.5, 0.1]])
+    test = judge.Judged(Task.MULTILABEL, ("pneumonia", "effusion"), labels, scores)
+    table = curves.decisions(test, {"pneumonia": 0.5, "effusion": 0.5})
+    assert len(table) == 9, "every known label once"
+    pairs = table.value_counts().to_dict()
+    assert pairs == {
+        ("not effusion", "not effusion"): 4,
+        ("not pneumonia", "not pneumonia"): 2,
+        ("effusion", "not effusion"): 1,
+        ("not pneumonia", "pneumonia"): 1,
+        ("pneumonia", "pneumonia"): 1,
+    }
+
+
+def test_metrics_json_is_short_enough_for_a_terminal(built, workspace) -> None:
+    _, _, metrics, _ = built
+    evaluation.write("a_recipe", metrics)
+    short = json.loads((evaluation.directory("a_recipe") / "metrics.json").read_text())
+    assert short["val"] == {"auroc": metrics["val"]["auroc"]["value"]}
+    assert short["test"]["brier"] == metrics["test"]["brier"]["value"]
+    assert sum(len(side) for side in short.values()) < 12
+    assert evaluation.read("a_recipe") == metrics

@@ -1,0 +1,110 @@
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from stages.artifacts.quarantine import Reason
+from stages.ingest import header
+from tests.dicom_files import chest, make_dicom
+
+SYNTAXES = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    RLELossless,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+]
+
+
+def read(content: bytes):
+    return header.read(BytesIO(content), len(content))
+
+
+def refused(content: bytes) -> Reason:
+    with pytest.raises(header.Refused) as caught:
+        read(content)
+    return caught.value.reason
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    for syntax in SYNTAXES:
+        make_dicom(folder / syntax, np.stack([chest(1), chest(2)]), transfer_syntax=syntax)
+    return {syntax: (folder / syntax).read_bytes() for syntax in SYNTAXES}
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_whole_file_is_read_without_its_pixels(syntax: str, whole: dict[str, bytes]) -> None:
+    dataset = read(whole[syntax])
+
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    assert (dataset.Rows, dataset.Columns, dataset.NumberOfFrames) == (48, 40, 2)
+    assert "PixelData" not in dataset
+
+
+@given(syntax=st.sampled_from(SYNTAXES), kept=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=150, deadline=None)
+def test_a_file_cut_anywhere_is_never_accepted(syntax: str, kept: float, whole: dict[str, bytes]) -> None:
+    content = whole[syntax][: int(kept * len(whole[syntax]))]
+
+    refused(content)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_file_cut_in_its_pixels_is_truncated(syntax: str, whole: dict[str, bytes]) -> None:
+    assert refused(whole[syntax][:-60]) is Reason.TRUNCATED
+
+
+def test_pixel_data_shorter_than_the_header_says_is_truncated(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", Rows=49)
+
+    assert refused((tmp_path / "a").read_bytes()) is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("preamble", [True, False])
+def test_an_image_without_preamble_is_still_an_image(preamble: bool, tmp_path: Path) -> None:
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian):
+        make_dicom(tmp_path / "a", transfer_syntax=syntax, preamble=preamble)
+
+        assert read((tmp_path / "a").read_bytes()).file_meta.TransferSyntaxUID == syntax
+
+
+@given(st.binary(max_size=2000), st.sampled_from([b"", b"\x08\x00", b"\x02\x00\x10\x00UI", b"\0" * 128 + b"DICM"]))
+@settings(max_examples=300, deadline=None)
+def test_bytes_that_are_no_image_are_refused_whatever_they_are(content: bytes, start: bytes) -> None:
+    refused(start + content)
+
+
+def test_files_that_are_dicom_but_no_image(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "report", PixelData=None)
+    make_dicom(tmp_path / "empty", Rows=0)
+
+    assert refused((tmp_path / "report").read_bytes()) is Reason.NO_PIXEL_DATA
+    assert refused((tmp_path / "empty").read_bytes()) is Reason.UNREADABLE
+    assert refused(b"") is Reason.NOT_DICOM
+    assert refused(os.urandom(5000)) is Reason.NOT_DICOM
+
+
+def test_an_unknown_transfer_syntax_does_not_pass_and_is_not_told(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a")
+    content = (tmp_path / "a").read_bytes().replace(ExplicitVRLittleEndian.encode() + b"\0", b"1.2.840.10008.99.9.9")
+
+    with pytest.raises(header.Refused) as caught:
+        read(content)
+
+    assert caught.value.reason is Reason.UNSUPPORTED
+    assert "99.9" not in caught.value.detail

@@ -1,0 +1,192 @@
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from stages.artifacts import images, index, quarantine
+from stages.ingest import __main__ as ingest
+from stages.params import read
+from stages.preprocess import __main__ as preprocess
+from stages.preprocess import convert
+from stages.preprocess.params import PreprocessParams
+from stages.runtime import UserError
+from tests.dicom_files import chest, make_dicom
+
+
+@pytest.fixture
+def batch(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one empty batch."""
+    (workspace / "params.yaml").write_text("ingest: {key_file: k.key}\npreprocess: {size: 32, max_frames: 4}\n")
+    (workspace / "k.key").write_bytes(b"s" * 64)
+    monkeypatch.setattr(sys, "argv", ["stage", "here"])
+    monkeypatch.setenv("RADREPRO_WORKERS", "2")
+    root = workspace / "data/raw/here"
+    root.mkdir(parents=True)
+    return root
+
+
+def both() -> None:
+    ingest.main()
+    preprocess.main()
+
+
+def outputs() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(images.directory("here").iterdir())]
+
+
+def stored(**values) -> pd.Series:
+    rows = images.rows("here")
+    found = rows[np.logical_and.reduce([rows[name] == value for name, value in values.items()])]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def break_stream(path: Path) -> None:
+    """Overwrite the middle of the file: its header and length stay right."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) - 700
+    content[middle : middle + 500] = b"\xff\xd8" * 250
+    path.write_bytes(content)
+
+
+def test_every_accepted_image_is_a_row_in_the_order_of_the_index(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    syntaxes = [JPEGLSLossless, JPEG2000Lossless, RLELossless]
+    for number in range(25):
+        make_dicom(batch / f"s{number % 4}" / f"IM{number}", chest(number), transfer_syntax=syntaxes[number % 3])
+    both()
+
+    rows, pixels = images.rows("here"), images.pixels("here")
+    accepted = index.read("here")
+    assert pixels.shape == (25, 32, 32)
+    assert pixels.dtype == np.uint8
+    assert not pixels.flags.writeable
+    assert rows["row"].tolist() == list(range(25))
+    assert rows["image"].tolist() == rows["instance"].tolist() == accepted["instance"].tolist()
+    pd.testing.assert_frame_equal(rows[accepted.columns.tolist()], accepted)
+    assert rows["mean"].to_numpy() == pytest.approx(pixels.mean(axis=(1, 2)), abs=1e-3)
+    assert rows["pixel_sha256"].is_unique
+    assert rows["perceptual_hash"].str.fullmatch("[0-9a-f]{64}").all()
+    assert set(rows["window"]) == {"percentile"}
+    assert rows["decoder"].str.split(" ").str[0].nunique() == 3
+    assert rows["border"].between(0, 1).all()
+
+    first = outputs()
+    monkeypatch.setenv("RADREPRO_WORKERS", "1")
+    preprocess.main()
+    assert outputs() == first
+    assert sorted(path.name for path in Path("data/images").iterdir()) == ["here"]
+
+
+def test_what_a_killed_run_left_behind_goes(batch: Path) -> None:
+    make_dicom(batch / "a")
+    left = images.directory("here").parent / ".here.ab3_xyz9"
+    left.mkdir(parents=True)
+    (left / "pixels.npy").write_bytes(b"half")
+    both()
+
+    assert [path.name for path in Path("data/images").iterdir()] == ["here"]
+
+
+def test_frames_of_a_cine_are_evenly_spaced_and_named(batch: Path) -> None:
+    cine = np.stack([np.full((40, 40), 10 * number, np.uint8) for number in range(11)])
+    window = {"WindowCenter": 127.5, "WindowWidth": 255, "VOILUTFunction": "LINEAR_EXACT"}
+    make_dicom(batch / "cine", cine, **window)
+    make_dicom(batch / "still", chest(1))
+    both()
+
+    rows = images.rows("here")
+    cine_rows = rows[rows["frames"] == 11]
+    assert cine_rows["frame"].tolist() == [0, 3, 7, 10]
+    assert (cine_rows["image"] == cine_rows["instance"] + "-" + cine_rows["frame"].astype(str)).all()
+    assert cine_rows["mean"].tolist() == [0, 30, 70, 100]
+    still = stored(frames=1)
+    assert still["image"] == still["instance"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 16])
+def test_no_more_frames_than_asked_for(most: int) -> None:
+    for frames in range(1, 40):
+        taken = convert.spaced(frames, most)
+
+        assert len(taken) == len(set(taken)) == min(frames, most)
+        assert taken[0] == 0
+        assert taken[-1] == frames - 1 or most == 1
+
+
+def test_monochrome1_shows_the_same_picture(batch: Path) -> None:
+    image = chest(5)
+    window = {"WindowCenter": 2047.5, "WindowWidth": 4095, "VOILUTFunction": "LINEAR_EXACT", "BitsStored": 12}
+    make_dicom(batch / "two", image, **window)
+    make_dicom(batch / "one", 4095 - image, PhotometricInterpretation="MONOCHROME1", **window)
+    both()
+
+    one, two = images.pixels("here").astype(int)
+    assert np.abs(one - two).max() <= 1
+    corner = one[16, 0]
+    assert corner == 0  # the padding beside a portrait image is black in both
+
+
+def test_files_that_cannot_be_used_are_quarantined_and_no_others(batch: Path) -> None:
+    for number in range(6):
+        make_dicom(batch / f"good{number}", chest(number))
+    make_dicom(batch / "broken", transfer_syntax=RLELossless)
+    break_stream(batch / "broken")
+    make_dicom(batch / "odd", PhotometricInterpretation="MONOCHROME2", SamplesPerPixel=None)
+    both()
+
+    rejected = quarantine.read(images.directory("here") / "quarantine.csv")
+    where = index.read_restricted("here").set_index("file")["path"]
+    ingested = quarantine.read(index.quarantine_path("here"))
+    assert {where[file] for file in [*rejected["file"], *ingested["file"]]} == {"broken", "odd"}
+    assert len(images.rows("here")) == len(images.pixels("here")) == 6
+    assert set(rejected["reason"]) <= {"DECODE_FAILED", "UNSUPPORTED", "TRUNCATED"}
+
+
+def test_a_file_that_kills_its_decoder_is_quarantined(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        make_dicom(batch / f"{number}", chest(number))
+    ingest.main()
+    deadly = index.read("here")["file"][4]
+    decode = convert.codecs.decode
+
+    def crash(dataset, syntax, frame, frames):
+        if Path(dataset.filename).name == path_of_deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(dataset, syntax, frame, frames)
+
+    path_of_deadly = index.read_restricted("here").set_index("file")["path"][deadly]
+    monkeypatch.setattr(convert.codecs, "decode", crash)  # workers are forked, and see it
+    preprocess.main()
+
+    rejected = quarantine.read(images.directory("here") / "quarantine.csv")
+    assert rejected[["file", "reason"]].to_numpy().tolist() == [[deadly, "DECODER_CRASHED"]]
+    assert len(images.rows("here")) == 8
+
+
+def test_a_batch_without_a_usable_image_keeps_what_was_there(batch: Path) -> None:
+    make_dicom(batch / "good")
+    both()
+    before = outputs()
+    (batch / "good").unlink()
+    make_dicom(batch / "broken", transfer_syntax=RLELossless)
+    break_stream(batch / "broken")
+    ingest.main()
+
+    with pytest.raises(UserError, match="no usable image in batch here: 1 DECODE_FAILED"):
+        preprocess.main()
+
+    assert outputs() == before
+    assert [path.name for path in Path("data/images").iterdir()] == ["here"]
+
+
+@pytest.mark.parametrize("wrong", ["size: 15", "size: 1025", "size: 128.5", "max_frames: 0", "sise: 128"])
+def test_parameters_out_of_range_are_refused(wrong: str, workspace: Path) -> None:
+    Path("params.yaml").write_text(f"preprocess: {{{wrong}}}\n")
+
+    with pytest.raises(UserError, match=wrong.split(":", maxsplit=1)[0]):
+        read("preprocess", PreprocessParams)

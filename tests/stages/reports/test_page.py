@@ -1,0 +1,77 @@
+"""A report needs nothing but itself, and what it quotes cannot break it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.reports import page
+from stages.reports.page import Fact, Figure, Page, Picture, Table
+
+NASTY = "</script><script>alert(1)</script>"
+
+
+class Links(HTMLParser):
+    """Everything a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        fetched = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
+        self.found += [value or "" for name, value in attrs if fetched.get(tag) == name]
+
+
+@pytest.fixture
+def html(tmp_path: Path) -> str:
+    content = Page(
+        title=f"a & b {NASTY}",
+        lead="lead",
+        facts=[Fact("AUROC", "0.9", NASTY)],
+        figures=[Figure("one", NASTY, "caption", [{"type": "scatter", "x": [1], "y": [2], "name": NASTY}], {})],
+        pictures=[("cases", [Picture(np.full((4, 4), 128, np.uint8), "<b>bold</b>")])],
+        tables=[Table("table", ["name"], [[NASTY], [("linked", "recipes/a/report.html")]])],
+        notes=["a note"],
+    )
+    page.write(tmp_path / "report.html", content)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_browser_fetches_nothing(html: str) -> None:
+    links = Links()
+    links.feed(html)
+    assert links.found
+    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    assert "Plotly" in html
+
+
+def test_names_are_text_not_markup(html: str) -> None:
+    assert NASTY not in html
+    assert "<b>bold</b>" not in html
+    assert '<a href="recipes/a/report.html">linked</a>' in html
+
+
+def test_figures_are_data_that_survive_the_page(html: str) -> None:
+    (found,) = re.findall(r"^const figures = (.*);$", html, flags=re.MULTILINE)
+    assert json.loads(found)["one"]["data"][0]["name"] == NASTY
+
+
+def test_a_number_that_is_none_is_refused_and_the_old_page_stays(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    bad = Figure("one", "t", "c", [{"x": [float("nan")]}], {})
+    with pytest.raises(ValueError, match="Out of range"):
+        page.write(path, Page("t", "l", [], [bad]))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_metric_without_a_value_says_so() -> None:
+    none = {"value": None, "low": None, "high": None}
+    assert page.with_interval("AUROC", none).value == "undefined"
+    fact = page.with_interval("AUROC", {"value": 0.81234, "low": 0.7, "high": 0.9})
+    assert (fact.value, fact.note) == ("0.812", "95 % interval 0.700 to 0.900")
