@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from stages import runtime
 from stages.artifacts import images, index, quarantine
 from stages.ingest import __main__ as ingest
 from stages.params import read
@@ -84,7 +85,7 @@ def test_every_accepted_image_is_a_row_in_the_order_of_the_index(batch: Path, mo
 
 def test_what_a_killed_run_left_behind_goes(batch: Path) -> None:
     make_dicom(batch / "a")
-    left = images.directory("here").parent / ".here.ab3_xyz9"
+    left = images.directory("here").parent / f"{runtime.UNFINISHED}here.ab3_xyz9"
     left.mkdir(parents=True)
     (left / "pixels.npy").write_bytes(b"half")
     both()
