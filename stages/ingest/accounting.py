@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from stages.artifacts import index
-from stages.artifacts.quarantine import Reason, Rejected
+from stages.artifacts.quarantine import Rejected
+from stages.reasons import Reason
 from stages.runtime import UserError
 
 _ORDER = ["patient", "study", "series", "instance"]

@@ -6,10 +6,9 @@ from datetime import date, datetime
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from stages.artifacts.quarantine import Reason
 from stages.ingest import vocabulary
-from stages.ingest.header import Refused
 from stages.pseudonyms import PHANTOM_MANUFACTURER, Pseudonyms
+from stages.reasons import Reason, Refused
 
 OLDEST = 89.0
 """Above it an age is given as 90: there are so few that it would name the person (HIPAA's safe harbour)."""

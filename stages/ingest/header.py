@@ -19,22 +19,13 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from stages.artifacts.quarantine import Reason
+from stages.reasons import Reason, Refused
 
 _PIXEL_DATA = 0x7FE00010
 _FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _DELIMITER = 0xE000, 0xE0DD
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
-
-
-class Refused(Exception):  # noqa: N818 - not an error of the program
-    """The file is not accepted. ``detail`` never holds a value from the file."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason.name)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.artifacts.quarantine import Reason
 from stages.ingest import attributes, header
 from stages.ingest.accounting import Scan
 from stages.pseudonyms import Pseudonyms
+from stages.reasons import Reason, Refused
 from stages.runtime import UserError
 
 
@@ -30,7 +30,7 @@ class Scanner:
         """
         try:
             kept = self._kept(path)
-        except header.Refused as refused:
+        except Refused as refused:
             return self._refuse(path, refused.reason, refused.detail)
         return Scan(_printable(path), self._key(path), kept)
 
@@ -40,24 +40,24 @@ class Scanner:
 
     def _kept(self, path: str) -> dict[str, object]:
         if _printable(path) != path:
-            raise header.Refused(Reason.UNREADABLE, "its path is not UTF-8: rename it")
+            raise Refused(Reason.UNREADABLE, "its path is not UTF-8: rename it")
         try:
             if not stat.S_ISREG((self.root / path).stat().st_mode):  # a FIFO would wait for ever, a folder is a link
-                raise header.Refused(Reason.NOT_DICOM, "not a regular file")
+                raise Refused(Reason.NOT_DICOM, "not a regular file")
             with (self.root / path).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 file.seek(0)
                 dataset = header.read(file, size)
         except OSError as error:
-            raise header.Refused(Reason.UNREADABLE, type(error).__name__) from None
+            raise Refused(Reason.UNREADABLE, type(error).__name__) from None
         try:
             kept = attributes.keep(dataset, self.pseudonyms)
             phantom = attributes.of_phantom(dataset)
-        except header.Refused:
+        except Refused:
             raise
         except Exception as error:  # noqa: BLE001 - a value that is not of its kind, of which there is no end
-            raise header.Refused(Reason.UNREADABLE, type(error).__name__) from None
+            raise Refused(Reason.UNREADABLE, type(error).__name__) from None
         if self.pseudonyms.public and not phantom:
             raise UserError(
                 f"{self.root} holds images that are not the phantom's, and the key that ingest.key_file names is the "

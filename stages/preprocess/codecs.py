@@ -15,8 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from stages.artifacts.quarantine import Reason
-from stages.preprocess.failure import Refused
+from stages.reasons import Reason, Refused
 
 
 @dataclass(frozen=True)

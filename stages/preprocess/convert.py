@@ -9,10 +9,10 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from stages.artifacts.quarantine import Reason, Rejected
+from stages.artifacts.quarantine import Rejected
 from stages.preprocess import codecs, fingerprint, geometry, rendering
-from stages.preprocess.failure import Refused
 from stages.preprocess.rendering import Grey
+from stages.reasons import Reason, Refused
 
 
 class Item(NamedTuple):

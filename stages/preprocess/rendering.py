@@ -14,8 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 
-from stages.artifacts.quarantine import Reason
-from stages.preprocess.failure import Refused
+from stages.reasons import Reason, Refused
 
 Grey = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.floating]

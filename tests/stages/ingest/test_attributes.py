@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 
 from stages.artifacts import index
-from stages.artifacts.quarantine import Reason
 from stages.ingest import attributes, vocabulary
-from stages.ingest.header import Refused
 from stages.pseudonyms import PHANTOM_MANUFACTURER, Pseudonyms
+from stages.reasons import Reason, Refused
 from tests.dicom_files import make_dicom
 
 KEY = Pseudonyms(b"k" * 32)

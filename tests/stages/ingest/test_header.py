@@ -15,8 +15,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from stages.artifacts.quarantine import Reason
 from stages.ingest import header
+from stages.reasons import Reason, Refused
 from tests.dicom_files import chest, make_dicom
 
 SYNTAXES = [
@@ -34,7 +34,7 @@ def read(content: bytes):
 
 
 def refused(content: bytes) -> Reason:
-    with pytest.raises(header.Refused) as caught:
+    with pytest.raises(Refused) as caught:
         read(content)
     return caught.value.reason
 
@@ -103,7 +103,7 @@ def test_an_unknown_transfer_syntax_does_not_pass_and_is_not_told(tmp_path: Path
     make_dicom(tmp_path / "a")
     content = (tmp_path / "a").read_bytes().replace(ExplicitVRLittleEndian.encode() + b"\0", b"1.2.840.10008.99.9.9")
 
-    with pytest.raises(header.Refused) as caught:
+    with pytest.raises(Refused) as caught:
         read(content)
 
     assert caught.value.reason is Reason.UNSUPPORTED

@@ -18,9 +18,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from stages.artifacts.quarantine import Reason
 from stages.preprocess import codecs
-from stages.preprocess.failure import Refused
+from stages.reasons import Reason, Refused
 from tests.dicom_files import chest, make_dicom
 
 LOSSLESS = [

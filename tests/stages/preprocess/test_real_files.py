@@ -14,7 +14,7 @@ from stages.ingest import __main__ as ingest
 from stages.ingest import header
 from stages.preprocess import __main__ as preprocess
 from stages.preprocess import codecs
-from stages.preprocess.failure import Refused
+from stages.reasons import Refused
 
 
 @pytest.fixture
@@ -94,6 +94,6 @@ def extremes(path: Path) -> tuple[str, str] | None:
         dataset = dcmread(path, force=True)
         frames = int(dataset.get("NumberOfFrames") or 1)
         stored = [codecs.decode(dataset, syntax, index, frames).stored for index in range(frames)]
-    except (header.Refused, Refused):
+    except Refused:
         return None
     return str(min(int(frame.min()) for frame in stored)), str(max(int(frame.max()) for frame in stored))

@@ -8,8 +8,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 
 from stages.preprocess import geometry, rendering
-from stages.preprocess.failure import Refused
 from stages.preprocess.rendering import Source
+from stages.reasons import Refused
 from tests.dicom_files import chest
 
 

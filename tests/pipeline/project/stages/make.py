@@ -12,7 +12,8 @@ import pandas as pd
 from stages import params, runtime
 from stages.artifacts import cohort, evaluation, index, model, quarantine
 from stages.artifacts.cohort import Cohort, Task
-from stages.artifacts.quarantine import Reason, Rejected
+from stages.artifacts.quarantine import Rejected
+from stages.reasons import Reason
 
 CLASSES = ("normal", "pneumonia", "effusion")
 SKILL = {"linear_probe": 0.72, "fine_tune": 0.86}
