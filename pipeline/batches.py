@@ -16,10 +16,10 @@ from stages.artifacts.cohort import Task
 from stages.check.params import Params
 from stages.check.presence import PHANTOM, leftovers
 from stages.ingest import batch, tree
+from stages.ingest.params import IngestParams
 from stages.labels import Labels, labelled
 from stages.pseudonyms import DEMO_KEY, Pseudonyms
 from stages.runtime import UserError
-from stages.settings import Settings
 
 KEY = Path("data/pseudonym.key")
 LABELS = Path("data/labels.csv")
@@ -49,7 +49,13 @@ def add_batch(name: str, source: Path, table: Path) -> str:
         section = label_table.detect(table, name) if first else dict(given["split"])
         section["labels"] = LABELS.as_posix() if first else section["labels"]
 
-        account = batch.scan(source, name, pseudonyms, Settings().workers)
+        account = batch.scan(
+            source,
+            name,
+            pseudonyms,
+            params.validate(given["ingest"], IngestParams, "params.yaml", "ingest"),
+            f"add-batch@{name}",
+        )
         found = _read(table, section, [name], pseudonyms)
         fit = _fit(account.accepted, found, section)
         _require_room(source, target)

@@ -79,11 +79,16 @@ def logits(
 
     The same bits whatever the number of threads, on a CPU; the network is left on ``device``, in evaluation mode.
     """
-    classifier.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     total = math.ceil(len(images) / batch_size)
-    parts = []
-    with torch.inference_mode():
-        for pixels, count in progress(ahead(batches(images, batch_size)), total, "batches"):
-            outputs = classifier(to_input(torch.from_numpy(pixels).to(device)))
-            parts.append(outputs[:count].float().cpu().numpy())
-    return np.concatenate(parts)
+    return np.concatenate(list(progress(outputs(classifier, images, device, batch_size), total, "batches")))
+
+
+def outputs(
+    classifier: nn.Module, images: Source, device: torch.device, batch_size: int = BATCH_SIZE
+) -> Iterator[npt.NDArray[np.float32]]:
+    """As :func:`logits`, batch by batch."""
+    classifier.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for pixels, count in ahead(batches(images, batch_size)):
+        with torch.inference_mode():
+            made = classifier(to_input(torch.from_numpy(pixels).to(device)))
+        yield made[:count].float().cpu().numpy()

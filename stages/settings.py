@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     """Worker processes of the data stages."""
 
+    dask: str = ""
+    """Address of a Dask scheduler, such as ``tcp://10.0.0.5:8786``: the data stages run on its workers, not here."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors are computed; ``auto`` takes a GPU when there is one. A GPU's last bits differ from a CPU's."""
 

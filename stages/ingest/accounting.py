@@ -4,27 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from stages.artifacts import index
 from stages.artifacts.quarantine import Rejected
+from stages.ingest.scan import Scan
 from stages.reasons import Reason
 from stages.runtime import UserError
 
 _ORDER = ["patient", "study", "series", "instance"]
 _DUPLICATES = {Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE}
-
-
-class Scan(NamedTuple):
-    """What one file turned out to be: ``kept`` holds its columns of the index, or ``reason`` says why not."""
-
-    path: str
-    file: str
-    kept: dict[str, object] | None
-    reason: Reason | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from stages.executor.limits import Limits
 from stages.params import Section
 
 
@@ -12,3 +13,6 @@ class IngestParams(Section):
 
     key_file: Path = Field(strict=False)
     """The project's secret key; never in git."""
+
+    limits: Limits = Limits()
+    """Of reading one file's header and hashing it."""

@@ -5,12 +5,23 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from stages.executor.stamp import stamp
 from stages.ingest import attributes, header
-from stages.ingest.accounting import Scan
 from stages.pseudonyms import Pseudonyms
 from stages.reasons import Reason, Refused
 from stages.runtime import UserError
+
+
+class Scan(NamedTuple):
+    """What one file turned out to be: ``kept`` holds its columns of the index, or ``reason`` says why not."""
+
+    path: str
+    file: str
+    kept: dict[str, object] | None
+    reason: Reason | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,9 +45,13 @@ class Scanner:
             return self._refuse(path, refused.reason, refused.detail)
         return Scan(_printable(path), self._key(path), kept)
 
-    def crashed(self, path: str) -> Scan:
-        """The result for a file whose header killed its worker."""
-        return self._refuse(path, Reason.DECODER_CRASHED)
+    def lost(self, path: str, reason: Reason) -> Scan:
+        """The result for a file that ended its process."""
+        return self._refuse(path, reason)
+
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """What tells that the file has changed."""
+        return stamp(self.root / path)
 
     def _kept(self, path: str) -> dict[str, object]:
         if _printable(path) != path:

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from stages import params, runtime, workers
+from stages import params, runtime
 from stages.artifacts import images, index, quarantine
-from stages.preprocess import table
+from stages.executor.ordered import ordered
+from stages.executor.work import Work
+from stages.preprocess import chunk, table
 from stages.preprocess.convert import Converter
 from stages.preprocess.params import PreprocessParams
-from stages.settings import Settings
 
-CHUNK = 4  # files handed to a worker at a time: decoding takes long, and results wait in memory
+CHUNK = 16  # files handed to a process at a time
 
 
 def main() -> None:
@@ -17,9 +18,18 @@ def main() -> None:
     batch = runtime.argument("batch")
     section = params.read("preprocess", PreprocessParams)
     accepted = index.read(batch)
-    items = table.items(accepted, index.read_restricted(batch), Path("data/raw") / batch)
+    items = table.items(accepted, index.read_restricted(batch), Path("data/raw").absolute() / batch)
     converter = Converter(section.size, section.max_frames)
-    results = workers.ordered(converter, items, converter.crashed, Settings().workers, CHUNK)
+    work = Work(
+        each=converter,
+        lost=converter.lost,
+        save=chunk.save,
+        load=chunk.load,
+        stamp=converter.stamp,
+        parameters=section.model_dump_json(),
+        limits=section.limits,
+    )
+    results = ordered(f"preprocess@{batch}", work, items, CHUNK)
 
     with runtime.atomic_directory(images.directory(batch)) as directory:
         made = table.Made()

@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from stages.artifacts.quarantine import Rejected
+from stages.executor.stamp import stamp
 from stages.preprocess import codecs, fingerprint, geometry, rendering
 from stages.preprocess.rendering import Grey
 from stages.reasons import Reason, Refused
@@ -54,12 +55,18 @@ class Converter:
             return [self._image(dataset, item, frame) for frame in spaced(item.frames, self.max_frames)]
         except Refused as refused:
             return Rejected(item.file, refused.reason, refused.detail)
+        except MemoryError:
+            return Rejected(item.file, Reason.TOO_LARGE)
         except Exception as error:  # noqa: BLE001 - damaged files raise errors of every kind
             return Rejected(item.file, Reason.DECODE_FAILED, type(error).__name__)
 
-    def crashed(self, item: Item) -> Rejected:
-        """The result for a file that killed its worker."""
-        return Rejected(item.file, Reason.DECODER_CRASHED, codecs.codec(item.transfer_syntax).package)
+    def lost(self, item: Item, reason: Reason) -> Rejected:
+        """The result for a file that ended its process."""
+        return Rejected(item.file, reason, codecs.codec(item.transfer_syntax).package)
+
+    def stamp(self, item: Item) -> tuple[int, int] | None:
+        """What tells that the file has changed."""
+        return stamp(item.path)
 
     def _image(self, dataset: Dataset, item: Item, index: int) -> Image:
         decoded = codecs.decode(dataset, item.transfer_syntax, index, item.frames)

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from stages.executor.limits import Limits
 from stages.params import Section
 
 
@@ -13,3 +14,6 @@ class PreprocessParams(Section):
 
     max_frames: int = Field(default=16, ge=1)
     """Of a file with more frames (a cine, a volume), this many are taken, evenly spaced, first and last included."""
+
+    limits: Limits = Limits()
+    """Of reading and decoding one file."""

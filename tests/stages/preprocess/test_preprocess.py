@@ -148,20 +148,20 @@ def test_files_that_cannot_be_used_are_quarantined_and_no_others(batch: Path) ->
     assert set(rejected["reason"]) <= {"DECODE_FAILED", "UNSUPPORTED", "TRUNCATED"}
 
 
+class Fragile(convert.Converter):
+    def __call__(self, item: convert.Item) -> list[convert.Image] | quarantine.Rejected:
+        if item.file == os.environ["DEADLY"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(item)
+
+
 def test_a_file_that_kills_its_decoder_is_quarantined(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(9):
         make_dicom(batch / f"{number}", chest(number))
     ingest.main()
     deadly = index.read("here")["file"][4]
-    decode = convert.codecs.decode
-
-    def crash(dataset, syntax, frame, frames):
-        if Path(dataset.filename).name == path_of_deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return decode(dataset, syntax, frame, frames)
-
-    path_of_deadly = index.read_restricted("here").set_index("file")["path"][deadly]
-    monkeypatch.setattr(convert.codecs, "decode", crash)  # workers are forked, and see it
+    monkeypatch.setenv("DEADLY", deadly)
+    monkeypatch.setattr(preprocess, "Converter", Fragile)
     preprocess.main()
 
     rejected = quarantine.read(images.directory("here") / "quarantine.csv")

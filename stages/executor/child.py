@@ -1,0 +1,55 @@
+"""``python -m stages.executor.child <file descriptor>``: works on chunks until nobody wants more."""
+
+import logging
+import resource
+import sys
+import traceback
+import warnings
+from multiprocessing.connection import Connection
+from typing import Any
+
+from stages.executor import code, work
+from stages.runtime import UserError, atomic_file, die_with_parent
+
+IDLE_SECONDS = 60.0
+"""A process of a cluster's worker that is not needed for so long goes."""
+
+
+def main() -> None:
+    """Say which code this is; then for each (work, items, lost, target): the numbers begun, and how it ended."""
+    die_with_parent()
+    # Libraries quote header values in what they warn of and log, and a name must not reach a log: results say it all.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    connection: Connection = Connection(int(sys.argv[1]))
+    try:
+        connection.send(code.fingerprint())
+        while connection.poll(IDLE_SECONDS):
+            connection.send(_end(connection, *connection.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # nobody is there any more
+
+
+def _end(connection: Connection, wanted: work.Work[Any, Any], items: Any, lost: Any, target: Any) -> str | UserError:
+    """Empty when the results are written, the user's mistake, or where in the code an error came from."""
+    _limit(wanted)
+    try:
+        with atomic_file(target) as beside:
+            wanted.save(beside, work.results(wanted, items, lost, connection.send))
+    except UserError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - told to the parent, which raises
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}"  # its text may quote a header
+    return ""
+
+
+def _limit(wanted: work.Work[Any, Any]) -> None:
+    if wanted.limits is None or sys.platform != "linux":  # elsewhere the limit does not count what malloc maps
+        return
+    most = wanted.limits.memory_mib * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+if __name__ == "__main__":
+    main()

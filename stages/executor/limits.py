@@ -1,0 +1,15 @@
+"""What reading one file may take."""
+
+from pydantic import Field
+
+from stages.params import Section
+
+
+class Limits(Section):
+    """Of one file, and of the process that reads it: what needs more is quarantined."""
+
+    seconds: float = Field(default=60.0, gt=0, strict=False)
+    """``DECODE_TIMEOUT`` beyond it."""
+
+    memory_mib: int = Field(default=4096, ge=512)
+    """``TOO_LARGE`` beyond it; of each worker process, what it holds for itself included (Linux)."""
