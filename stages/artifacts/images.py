@@ -3,7 +3,8 @@
 One array per batch, mapped into memory: training reads it without decoding, and DVC sees three files, not thousands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -74,9 +75,9 @@ class Writer:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def write_rows(directory: Path, frame: pd.DataFrame) -> None:
-    """Write the table beside its pixels (``directory`` is still a temporary one)."""
-    tables.write(directory / "rows.parquet", frame, SCHEMA)
+def rows_writer(directory: Path) -> AbstractContextManager[Callable[[pd.DataFrame], None]]:
+    """What takes the table beside the pixels, part by part (``directory`` is still a temporary one)."""
+    return tables.writer(directory / "rows.parquet", SCHEMA)
 
 
 def pixels(batch: str) -> Pixels:

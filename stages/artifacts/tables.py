@@ -1,5 +1,7 @@
 """Parquet tables with a declared schema: to read or write anything else is an error, here, not three stages on."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +19,23 @@ def write(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     ValueError
         If a column is missing or too many, or a value does not fit its type: a defect of the stage that writes.
     """
-    if set(frame.columns) != set(schema.names):
-        wrong = sorted(set(frame.columns) ^ set(schema.names))
-        raise ValueError(f"{path}: these columns are missing or not in the schema: {wrong}")
-    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-    with atomic_file(path) as beside:
-        pq.write_table(table.replace_schema_metadata(schema.metadata), beside, compression="zstd")
+    with writer(path, schema) as append:
+        append(frame)
+
+
+@contextmanager
+def writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """As :func:`write`, for a table that comes in parts: the function that is given takes each of them."""
+
+    def append(frame: pd.DataFrame) -> None:
+        if set(frame.columns) != set(schema.names):
+            wrong = sorted(set(frame.columns) ^ set(schema.names))
+            raise ValueError(f"{path}: these columns are missing or not in the schema: {wrong}")
+        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+        file.write_table(table.replace_schema_metadata(schema.metadata))
+
+    with atomic_file(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as file:
+        yield append
 
 
 def read(path: Path, schema: pa.Schema) -> pd.DataFrame:

@@ -32,12 +32,12 @@ def main() -> None:
     results = ordered(f"preprocess@{batch}", work, items, CHUNK)
 
     with runtime.atomic_directory(images.directory(batch)) as directory:
-        made = table.Made()
-        with images.Writer(directory, section.size) as writer:
+        with images.Writer(directory, section.size) as writer, images.rows_writer(directory) as append:
+            made = table.Made(accepted, append)
             for result in runtime.progress(results, len(items), "files"):
                 writer.append(made.add(result))
+            made.flush()
         made.require_images(batch)
-        images.write_rows(directory, made.rows(accepted))
         quarantine.write(directory / "quarantine.csv", made.rejected)
     runtime.log.info("%s", made.summary(len(items)))
 

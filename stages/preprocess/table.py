@@ -1,6 +1,7 @@
 """From the index to work, and from results to the table of a batch's images."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from stages.artifacts.quarantine import Rejected
 from stages.preprocess.convert import Image, Item
 from stages.preprocess.rendering import Grey
 from stages.runtime import UserError
+
+_ROWS = 1000
+"""Of the table, written at a time: memory does not grow with their number."""
+
+_OWN = [name for name in Image._fields if name not in {"position", "pixels"}]
 
 
 def items(index: pd.DataFrame, restricted: pd.DataFrame, root: Path) -> list[Item]:
@@ -25,31 +31,40 @@ def items(index: pd.DataFrame, restricted: pd.DataFrame, root: Path) -> list[Ite
 
 @dataclass
 class Made:
-    """What became of the files so far; pixels are passed on, not kept."""
+    """What became of the files so far; pixels are passed on, and rows of the table as soon as they are many."""
+
+    index: pd.DataFrame
+    append: Callable[[pd.DataFrame], None]
+    """Takes a part of the table of the batch's images."""
 
     rejected: list[Rejected] = field(default_factory=list)
-    _images: list[Image] = field(default_factory=list)
+    images: int = 0
+    _waiting: list[list[object]] = field(default_factory=list)
 
     def add(self, result: list[Image] | Rejected) -> list[Grey]:
         """Note one file's result, and give back its pixels."""
         if isinstance(result, Rejected):
             self.rejected.append(result)
             return []
-        self._images += [image._replace(pixels=image.pixels[:0]) for image in result]
+        self._waiting += [[getattr(image, name) for name in ("position", *_OWN)] for image in result]
+        if len(self._waiting) >= _ROWS:
+            self.flush()
         return [image.pixels for image in result]
 
-    def rows(self, index: pd.DataFrame) -> pd.DataFrame:
-        """``rows.parquet``: the index's columns for every image, and its own."""
-        frame = index.iloc[[image.position for image in self._images]].reset_index(drop=True)
-        columns = [name for name in Image._fields if name not in {"position", "pixels"}]
-        own = pd.DataFrame([[getattr(image, name) for name in columns] for image in self._images], columns=columns)
+    def flush(self) -> None:
+        """Pass on the rows that wait: the index's columns for every image, and its own."""
+        own = pd.DataFrame(self._waiting, columns=["position", *_OWN])
+        frame = self.index.iloc[own.pop("position").to_numpy(dtype=int)].reset_index(drop=True)
         numbered = frame["instance"] + "-" + own["frame"].astype(str)
         image = frame["instance"].where(frame["frames"] == 1, numbered)
-        return pd.concat([frame, own], axis=1).assign(image=image, row=range(len(frame)))
+        row = range(self.images, self.images + len(frame))
+        self.append(pd.concat([frame, own], axis=1).assign(image=image, row=row))
+        self.images += len(frame)
+        self._waiting.clear()
 
     def require_images(self, batch: str) -> None:
         """Raise :class:`~stages.runtime.UserError` if no file could be used."""
-        if not self._images:
+        if not self.images:
             raise UserError(
                 f"no usable image in batch {batch}: {self._reasons()}: look at what these files are, or take the batch "
                 "out of 'batches' in params.yaml"
@@ -57,7 +72,7 @@ class Made:
 
     def summary(self, files: int) -> str:
         """Counts, with the reasons."""
-        made = f"{files} files: {len(self._images)} images of {files - len(self.rejected)}"
+        made = f"{files} files: {self.images} images of {files - len(self.rejected)}"
         return made + (f", quarantined: {self._reasons()}" if self.rejected else "")
 
     def _reasons(self) -> str:
