@@ -13,3 +13,8 @@ class Limits(Section):
 
     memory_mib: int = Field(default=4096, ge=512)
     """``TOO_LARGE`` beyond it; of each worker process, what it holds for itself included (Linux)."""
+
+    @property
+    def content(self) -> int:
+        """Bytes that one frame, or what was packed in a file, may have: it is copied a few times on its way."""
+        return self.memory_mib * 2**20 // 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.artifacts import index
+from stages.artifacts import index, quarantine
 from stages.artifacts.quarantine import Rejected
 from stages.ingest.scan import Scan
 from stages.reasons import Reason
@@ -51,8 +51,7 @@ class Account:
     def summary(self) -> str:
         """Counts, with the reasons."""
         status = Counter(self.restricted["status"])
-        reasons = Counter(item.reason.name for item in self.rejected)
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(reasons.items()))
+        listed = quarantine.reasons(self.rejected)
         counts = ", ".join(f"{status[name]} {name}" for name in ("accepted", "duplicate", "quarantined"))
         return f"{len(self.restricted)} files: {counts}" + (f" ({listed})" if listed else "")
 

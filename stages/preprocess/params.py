@@ -15,5 +15,8 @@ class PreprocessParams(Section):
     max_frames: int = Field(default=16, ge=1)
     """Of a file with more frames (a cine, a volume), this many are taken, evenly spaced, first and last included."""
 
+    max_quarantined_fraction: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """More files that cannot be decoded than this, and the stage fails."""
+
     limits: Limits = Limits()
     """Of reading and decoding one file."""
