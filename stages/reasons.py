@@ -22,6 +22,10 @@ class Reason(StrEnum):
     DECODER_CRASHED = "it made the program that reads it crash: convert it to another format"
 
 
+DUPLICATES = frozenset({Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE})
+"""The reasons of files that are sound, and of which another is used."""
+
+
 class Refused(Exception):  # noqa: N818 - not an error of the program
     """The file is not used, for ``reason``. ``detail`` never holds a value from the file."""
 
