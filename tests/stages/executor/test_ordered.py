@@ -239,3 +239,28 @@ def test_a_cluster_that_is_not_there_is_told(each: Each, monkeypatch: pytest.Mon
 
     with pytest.raises(UserError, match="no Dask scheduler answers at RADREPRO_DASK"):
         list(ordered("x", work(each), range(12), 4))
+
+
+LEAKED = []
+
+
+class Leaky:
+    """Loses 700 MiB over each item that is odd, as native decoders do over damaged files."""
+
+    def __call__(self, item: int) -> int:
+        if item % 2:
+            LEAKED.append(np.empty((700, MIB), np.uint8))
+        return os.getpid()
+
+    def lost(self, _: int, reason: Reason) -> str:
+        return reason.name
+
+
+def test_what_one_file_leaks_is_not_held_against_the_next(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADREPRO_WORKERS", "1")
+    leaky = Leaky()
+    wanted = Work(leaky, leaky.lost, save, load, stamp, "", Limits(seconds=30, memory_mib=1024))
+    processes = list(ordered("leaky", wanted, range(12), 6))
+    assert "TOO_LARGE" not in processes, "700 MiB each, three to a chunk"
+    assert len(set(processes[:6])) == len(set(processes[6:])) == 1
+    assert processes[0] != processes[6], "and the process goes before it has taken all there is"
