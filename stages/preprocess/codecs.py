@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
+from stages.preprocess import stream
 from stages.reasons import Reason, Refused
 
 
@@ -96,9 +97,11 @@ def decode(dataset: Dataset, transfer_syntax: str, index: int, frames: int) -> F
     used = codec(transfer_syntax)
     try:
         if used.marker:
-            _check_end(get_frame(dataset.PixelData, index, number_of_frames=frames), used.marker)
+            frame = get_frame(dataset.PixelData, index, number_of_frames=frames)
+            _check_end(frame, used.marker)
+            _check_size(frame, dataset)
         stored, properties = get_decoder(transfer_syntax).as_array(dataset, index=index, decoding_plugin=used.plugin)
-    except (Refused, KeyboardInterrupt, SystemExit):
+    except (Refused, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except NotImplementedError:
         raise Refused(Reason.UNSUPPORTED, "pixel format") from None
@@ -107,6 +110,12 @@ def decode(dataset: Dataset, transfer_syntax: str, index: int, frames: int) -> F
     return Frame(stored, str(properties["photometric_interpretation"]))
 
 
-def _check_end(stream: bytes, marker: bytes) -> None:
-    if marker not in stream[-_MOST_PADDING:]:
+def _check_end(frame: bytes, marker: bytes) -> None:
+    if marker not in frame[-_MOST_PADDING:]:
         raise Refused(Reason.TRUNCATED, "no end-of-image marker")
+
+
+def _check_size(frame: bytes, dataset: Dataset) -> None:
+    """A frame of one pixel would fill an image of any size with its grey, and pydicom reshapes what has as many."""
+    if stream.size(frame) != (dataset.Rows, dataset.Columns):
+        raise Refused(Reason.DECODE_FAILED, "the stream is of another size than Rows and Columns say")
