@@ -25,6 +25,9 @@ class Reason(StrEnum):
 HARMLESS = frozenset([Reason.NOT_DICOM, Reason.NO_PIXEL_DATA, Reason.DUPLICATE])
 """Of files that no image is lost with."""
 
+DUPLICATES = frozenset({Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE})
+"""The reasons of files that are sound, and of which another is used."""
+
 
 class Refused(Exception):  # noqa: N818 - not an error of the program
     """The file is not used, for ``reason``. ``detail`` never holds a value from the file."""

@@ -39,6 +39,11 @@ def directory(batch: str) -> Path:
     return Path("data/images") / batch
 
 
+def quarantine_path(batch: str) -> Path:
+    """Where preprocess says which files it could not use."""
+    return directory(batch) / "quarantine.csv"
+
+
 def rows(batch: str) -> pd.DataFrame:
     """The table of a batch's images, in the order of its pixels."""
     return tables.read(directory(batch) / "rows.parquet", SCHEMA)

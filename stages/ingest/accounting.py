@@ -10,11 +10,10 @@ import pandas as pd
 from stages.artifacts import index, quarantine
 from stages.artifacts.quarantine import Rejected
 from stages.ingest.scan import Scan
-from stages.reasons import Reason
+from stages.reasons import DUPLICATES, Reason
 from stages.runtime import UserError
 
 _ORDER = ["patient", "study", "series", "instance"]
-_DUPLICATES = {Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def reconcile(scans: Iterable[Scan], batch: str) -> Account:
                 reason = Reason.DUPLICATE if same else Reason.CONFLICTING_DUPLICATE
         if reason is not None:
             rejected.append(Rejected(scan.file, reason, detail))
-        status = "accepted" if reason is None else "duplicate" if reason in _DUPLICATES else "quarantined"
+        status = "accepted" if reason is None else "duplicate" if reason in DUPLICATES else "quarantined"
         restricted.append((scan.path, scan.file, status, reason.name if reason else "", instance))
     frame = pd.DataFrame(list(accepted.values()), columns=index.SCHEMA.names).sort_values(_ORDER, ignore_index=True)
     return Account(frame, pd.DataFrame(restricted, columns=index.RESTRICTED_COLUMNS), rejected)

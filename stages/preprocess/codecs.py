@@ -61,8 +61,6 @@ CODECS: dict[str, tuple[Codec, Codec]] = {  # of one sample a pixel, and of thre
     uid.HTJ2K: (_IMAGECODECS, _OPENJPEG),
 }
 
-_JPEG_2000 = frozenset(syntax for syntax, (_, colour) in CODECS.items() if colour == _OPENJPEG)
-
 
 class Frame(NamedTuple):
     """One decoded frame.
@@ -198,8 +196,8 @@ class Source:
     def _decoded(self, stream: bytes) -> Frame:
         if self._syntax != uid.RLELossless:
             header = self.attributes
-            claim = streams.Claim(int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1))
-            streams.check(stream, jpeg_2000=self._syntax in _JPEG_2000, expected=claim)
+            samples = int(header.get("SamplesPerPixel") or 1)
+            streams.check(stream, streams.Claim(int(header.Rows), int(header.Columns), samples))
         options = self._options() | {"number_of_frames": 1}
         options.pop("extended_offsets", None)
         alone = encapsulate([stream], has_bot=False)

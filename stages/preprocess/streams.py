@@ -11,8 +11,9 @@ from stages.reasons import Reason, Refused
 
 _MOST_PADDING = 32
 _END_OF_IMAGE = b"\xff\xd9"  # ISO 10918-1 EOI, also of JPEG-LS (ISO 14495-1); EOC of JPEG 2000 (ISO 15444-1)
-_JP2_BOX = b"\x00\x00\x00\x0cjP  "
+_JP2 = b"jP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
+_SIZ_BYTES = 42
 _NO_SEGMENT = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a length: TEM, RSTn, SOI
 _START_OF_FRAME = frozenset([0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7])
 _START_OF_SCAN = 0xDA
@@ -26,12 +27,22 @@ class Claim(NamedTuple):
     components: int
 
 
-def check(stream: bytes, *, jpeg_2000: bool, expected: Claim) -> None:
-    """Raise :class:`Refused` if the stream does not end (``TRUNCATED``), or is not what is ``expected``."""
+def check(stream: bytes, expected: Claim) -> None:
+    """Raise :class:`Refused` if the stream does not end (``TRUNCATED``), or is not what is ``expected``.
+
+    One pixel would fill the image with its grey, and as many pixels in another shape would be sheared.
+    """
     if _END_OF_IMAGE not in stream[-_MOST_PADDING:]:
         raise Refused(Reason.TRUNCATED, "no end-of-image marker")
-    if (_jpeg_2000(stream) if jpeg_2000 else _jpeg(stream)) != expected:
+    if claim(stream) != expected:
         raise Refused(Reason.DECODE_FAILED, "the stream's size is not Rows by Columns by Samples per Pixel")
+
+
+def claim(stream: bytes) -> Claim | None:
+    """What a JPEG, JPEG-LS or JPEG 2000 stream claims; None where it claims nothing."""
+    if stream[4:8] == _JP2:  # a file around a codestream, which DICOM does not allow and some write
+        stream = stream[max(0, stream.find(_SOC_SIZ)) :]
+    return _jpeg_2000(stream) if stream.startswith(_SOC_SIZ) else _jpeg(stream)
 
 
 def _jpeg(stream: bytes) -> Claim | None:
@@ -54,9 +65,8 @@ def _jpeg(stream: bytes) -> Claim | None:
 
 
 def _jpeg_2000(stream: bytes) -> Claim | None:
-    """The SIZ segment (ISO 15444-1 section A.5.1), of a codestream or of the one in a JP2 file."""
-    start = stream.find(_SOC_SIZ) if stream.startswith(_JP2_BOX) else 0
-    if start < 0 or stream[start : start + 4] != _SOC_SIZ or len(stream) < start + 42:
+    """The SIZ segment (ISO 15444-1 section A.5.1)."""
+    if len(stream) < _SIZ_BYTES:
         return None
-    right, bottom, left, top = struct.unpack_from(">4L", stream, start + 8)
-    return Claim(bottom - top, right - left, struct.unpack_from(">H", stream, start + 40)[0])
+    right, bottom, left, top = struct.unpack_from(">4L", stream, 8)
+    return Claim(bottom - top, right - left, struct.unpack_from(">H", stream, 40)[0])
