@@ -24,14 +24,17 @@ from tests.fuzz.mutations import SEED, Base
 
 RAW = Path("data/raw")
 LIMITS = "limits: {seconds: 10, memory_mib: 1024}, max_quarantined_fraction: 1"
+PARAMETERS = f"""
+batches: [fuzz]
+ingest: {{key_file: k.key, burned_in_absent: pass, {LIMITS}}}
+preprocess: {{size: 16, frames: {{max: 3}}, {LIMITS}}}
+"""
 
 
 @pytest.fixture
 def project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose files may take little time and memory."""
-    (workspace / "params.yaml").write_text(
-        f"batches: [fuzz]\ningest: {{key_file: k.key, burned_in_absent: pass, {LIMITS}}}\npreprocess: {{size: 16, max_frames: 3, {LIMITS}}}\n"
-    )
+    (workspace / "params.yaml").write_text(PARAMETERS)
     (workspace / "k.key").write_bytes(b"s" * 64)
     monkeypatch.setattr(sys, "argv", ["stage", "fuzz"])
     monkeypatch.setattr(logging.getLogger("pydicom"), "disabled", True)  # it has much to say of mutants

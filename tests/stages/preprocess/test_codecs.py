@@ -84,7 +84,7 @@ def test_lossless_syntaxes_give_back_every_bit_of_every_frame(syntax: str, bits:
 
     for wanted in ((0, 1, 2), (2,), (0, 2)):
         found = decode(tmp_path / "a", syntax, *wanted, frames=3)
-        assert np.array_equal([frame.stored for frame in found], frames[list(wanted)])
+        assert np.array_equal([frame.values for frame in found], frames[list(wanted)])
 
 
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless, ExplicitVRLittleEndian])
@@ -92,7 +92,7 @@ def test_signed_values_keep_their_sign(syntax: str, tmp_path: Path) -> None:
     image = chest(1).astype(np.int16) - 2000
     make_dicom(tmp_path / "a", image, transfer_syntax=syntax)
 
-    assert np.array_equal(decode(tmp_path / "a", syntax)[0].stored, image)
+    assert np.array_equal(decode(tmp_path / "a", syntax)[0].values, image)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
@@ -110,7 +110,7 @@ def test_jpeg_baseline(tmp_path: Path) -> None:
     image = chest(1, bits=8)
     baseline(tmp_path / "a", image)
 
-    stored = decode(tmp_path / "a", JPEGBaseline8Bit)[0].stored
+    stored = decode(tmp_path / "a", JPEGBaseline8Bit)[0].values
 
     assert np.abs(stored.astype(int) - image).mean() < 3
 
@@ -130,7 +130,7 @@ def test_a_stream_cut_short_never_comes_back_as_an_image(syntax: str, fraction: 
 def test_a_jpeg_lossless_stream_cut_short_never_comes_back_as_an_image(shared_data: Path) -> None:
     path = next((shared_data / "dicom-corpus").glob("*RG2_JPLL.dcm"))  # another library would give 40 % of wrong rows
 
-    assert decode(path, JPEGLosslessSV1)[0].stored.any()
+    assert decode(path, JPEGLosslessSV1)[0].values.any()
     assert refused(cut(path, 0.6), JPEGLosslessSV1) is Reason.TRUNCATED
 
 
