@@ -47,9 +47,9 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
     file.seek(0)
     part10 = _is_part10(start)
     try:
-        if DeflatedExplicitVRLittleEndian.encode() in start:
+        if deflated := DeflatedExplicitVRLittleEndian.encode() in start:
             _check_inflated(file, most)
-        header, last = _parse(file)
+        header, last = _parse(file, None if deflated else size)
         image = all(keyword in header for keyword in ("Rows", "Columns", "BitsAllocated"))
     except Refused:
         raise
@@ -94,13 +94,16 @@ def _check_inflated(file: BinaryIO, most: int) -> None:
     file.seek(0)
 
 
-def _parse(file: BinaryIO) -> tuple[Dataset, Element]:
+def _parse(file: BinaryIO, size: int | None) -> tuple[Dataset, Element]:
+    """The header, and the last element that was begun; ``size`` of the file, where positions are the file's."""
     last = Element(0, 0, 0)
 
     def stop(tag: int, _: str | None, length: int) -> bool:
         nonlocal last
         last = Element(int(tag), file.tell(), length)
-        return last.tag in pixel_data.TAGS
+        # a value that ends after its file is not read: pydicom would ask for memory for all that it claims
+        beyond = size is not None and length != pixel_data.UNDEFINED and last.start + length > size
+        return last.tag in pixel_data.TAGS or beyond
 
     return read_partial(file, stop_when=stop, force=True), last
 
