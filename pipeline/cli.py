@@ -58,11 +58,12 @@ def run() -> None:
 def results() -> None:
     """Compare the recipes, and say where the report and the MLflow page are."""
     from pipeline import summary, text  # noqa: PLC0415
-    from stages.artifacts import evaluation  # noqa: PLC0415
+    from stages.artifacts import evaluation, intake  # noqa: PLC0415
 
     header, rows = summary.recipes()
     typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
-    typer.echo(f"\nreport   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
+    typer.echo(f"\ndata     {intake.words(intake.read()['total'])} (see 'radrepro quarantine')")
+    typer.echo(f"report   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
     if summary.LAST_RUN.exists():
         last = summary.last_run()
         typer.echo(f"model    {last['version']} in MLflow's registry ({last['store']})")

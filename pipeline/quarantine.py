@@ -19,7 +19,7 @@ def rejected(batch: str) -> pd.DataFrame:
     tables = []
     for stage, path in (
         ("ingest", index.quarantine_path(batch)),
-        ("preprocess", images.directory(batch) / "quarantine.csv"),
+        ("preprocess", images.quarantine_path(batch)),
     ):
         if path.exists():
             tables.append(quarantine.read(path).assign(batch=batch, stage=stage))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import params
-from stages.artifacts import evaluation, model
+from stages.artifacts import evaluation, intake, model
 from stages.runtime import STATE, UserError, records
 
 LAST_RUN = STATE / "last_run.json"
@@ -31,7 +31,7 @@ def markdown(stages: Sequence[tuple[str, str, float]], went_well: bool) -> str:
     rows.append(["**all**", "", f"{sum(seconds for *_, seconds in stages):.1f}"])
     parts = ["## Stages", table((["stage", "", "seconds"], rows))]
     if went_well:
-        parts = ["## Recipes", table(recipes()), *parts]
+        parts = ["## Recipes", table(recipes()), "## Data", f"{intake.words(intake.read()['total'])}.", *parts]
     return "\n\n".join(parts)
 
 

@@ -21,7 +21,7 @@ from pipeline.tracking import datasets, describe, models, registry, results, run
 from pipeline.tracking.results import RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import evaluation, model
+from stages.artifacts import evaluation, intake, model
 from stages.track_params import TrackParams
 
 TRACKED = Path("reports/tracked.json")
@@ -142,7 +142,7 @@ def _files(recipe: str) -> dict[Path, str]:
 
 
 def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:
-    files = {evaluation.COMPARISON_REPORT_PATH: "", evaluation.COMPARISON_PATH: "", params.PATH: ""}
+    files = dict.fromkeys([evaluation.COMPARISON_REPORT_PATH, evaluation.COMPARISON_PATH, intake.PATH, params.PATH], "")
     files |= {Path(lock): str(Path("lineage") / Path(lock).parent) for lock in locks.texts}
     pinned = Path("requirements.lock")
     if pinned.exists():

@@ -13,6 +13,7 @@ PHANTOM_MANUFACTURER = "radrepro phantom"
 """(0008,0070) of the files that :mod:`stages.phantom` makes: the only ones without a real identity in them."""
 
 _SHORTEST_KEY = 32
+_LONGEST_SHIFT = 18262
 
 
 class Pseudonyms:
@@ -56,3 +57,7 @@ class Pseudonyms:
         """
         text = identifier.strip(" \0")
         return hmac.new(self._key, f"{kind}:{text}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+
+    def shift(self, patient: str) -> int:
+        """Days to shift a patient's dates by: -18,262 to 18,262 (50 years), as good as random without the key."""
+        return int(self.of("shift", patient), 16) % (2 * _LONGEST_SHIFT + 1) - _LONGEST_SHIFT

@@ -14,12 +14,19 @@ class Reason(StrEnum):
     MISSING_UID = "no study, series or SOP instance UID: export it again"
     DUPLICATE = "the same SOP instance was accepted already: nothing to do"
     CONFLICTING_DUPLICATE = "the same SOP instance UID as an accepted file, but other bytes: find out which is right"
-    BURNED_IN = "text may be burned into its pixels: look, then set BurnedInAnnotation, or see ingest.burned_in_absent"
+    BURNED_IN = "a name may be burned into its pixels: look; see ingest.burned_in_absent, or have the PACS clean it"
     UNSUPPORTED = "its transfer syntax or pixel format is not supported: convert it to another"
     TOO_LARGE = "it claims or needs more memory than a file may take: see limits.memory_mib, or leave it out"
     DECODE_FAILED = "the pixel data cannot be decoded: export the file again"
     DECODE_TIMEOUT = "reading it took longer than a file may take: see limits.seconds, or convert it to another format"
     DECODER_CRASHED = "it made the program that reads it crash: convert it to another format"
+
+
+HARMLESS = frozenset([Reason.NOT_DICOM, Reason.NO_PIXEL_DATA, Reason.DUPLICATE])
+"""Of files that no image is lost with."""
+
+DUPLICATES = frozenset({Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE})
+"""The reasons of files that are sound, and of which another is used."""
 
 
 class Refused(Exception):  # noqa: N818 - not an error of the program

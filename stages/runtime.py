@@ -51,12 +51,23 @@ def run(stage: str, body: Callable[[], None], item: str = "", product: Path | No
             started = time.perf_counter()
             body()
             _record(name, time.perf_counter() - started, product)
+            forget(name)
     except UserError as error:
         log.error("error: %s", " ".join(str(error).split()))  # noqa: TRY400 - a user's mistake needs no traceback
         sys.exit(1)
     except KeyboardInterrupt:
         log.info("interrupted: 'dvc repro' goes on from here")
         sys.exit(130)  # as shells say it
+
+
+def work(name: str) -> Path:
+    """The folder for what ``name`` has done so far: there after it was killed, gone after it ended well."""
+    return STATE / "work" / name
+
+
+def forget(name: str) -> None:
+    """Remove :func:`work`: all of it was used."""
+    shutil.rmtree(work(name), ignore_errors=True)
 
 
 @contextmanager

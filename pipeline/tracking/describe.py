@@ -9,7 +9,9 @@ from pipeline import summary
 from pipeline.lineage import Chain, File, Join, Stage
 from pipeline.tracking.results import Results
 from pipeline.tracking.workspace import Commit, Locks
+from stages.artifacts import intake
 from stages.artifacts.cohort import Subset
+from stages.artifacts.intake import Counts
 
 RUN_LIMIT = 8000
 VERSION_LIMIT = 5000
@@ -95,7 +97,14 @@ def _data(results: Results) -> str:
         frame = cohort.subset(subset).frame
         classes = [str(int((frame[f"label:{name}"] == 1).sum())) for name in cohort.classes]
         rows.append([subset.value, str(len(frame)), str(frame["patient"].nunique()), *classes])
-    return _table(["data", "images", "patients", *cohort.classes], rows)
+    used = _table(["data", "images", "patients", *cohort.classes], rows)
+    return f"{used}\n\n{_came_in(results.intake['total'])}"
+
+
+def _came_in(counts: Counts) -> str:
+    """What became of the files, for images that are missing from the table above it."""
+    reasons = ", ".join(f"{files:,} {name}" for name, files in counts["reasons"].items())
+    return f"Of {intake.words(counts)}{f': {reasons}' if reasons else ''}."
 
 
 def _provenance(chain: Chain, code: Commit) -> str:

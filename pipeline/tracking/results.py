@@ -12,8 +12,9 @@ from pipeline import summary
 from pipeline.lineage import Chain, File, Stage
 from pipeline.tracking import workspace
 from stages import params
-from stages.artifacts import cohort, evaluation, model
+from stages.artifacts import cohort, evaluation, intake, model
 from stages.artifacts.cohort import Cohort
+from stages.artifacts.intake import Intake
 from stages.finetune.params import Recipe
 from stages.runtime import UserError
 
@@ -49,6 +50,8 @@ class Results:
     best: RecipeResult
     cohort: Cohort
     cohort_file: File
+    intake: Intake
+    """What became of every file that came in."""
 
 
 def read(chain: Chain) -> Results:
@@ -67,7 +70,8 @@ def read(chain: Chain) -> Results:
         raise UserError(f"{evaluation.COMPARISON_PATH} is about other recipes than params.yaml: run 'dvc repro'")
     split = _checked(chain.maker(str(cohort.PATH)))
     file = next(out for out in split.outputs if out.path == str(cohort.PATH))
-    return Results(recipes, found[best], Cohort.read(), file)
+    _checked(chain.maker(str(intake.PATH)))
+    return Results(recipes, found[best], Cohort.read(), file, intake.read())
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

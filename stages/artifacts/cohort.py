@@ -34,6 +34,7 @@ COLUMNS = [
     ("view", pa.string()),
     ("sex", pa.string()),
     ("age", pa.float32()),
+    ("days", pa.int32()),  # since the patient's first study in any batch
     ("pixel_sha256", pa.string()),
     ("perceptual_hash", pa.string()),
 ]

@@ -31,6 +31,8 @@ SCHEMA = pa.schema(
         ("laterality", pa.string()),  # (0020,0062)
         ("sex", pa.string()),  # (0010,0040): F, M or O; null where absent
         ("age", pa.float32()),  # (0010,1010) in years, above 89 given as 90
+        ("day", pa.int32()),  # (0008,0020) as a day number, all of a patient's shifted by one secret number of days
+        ("burned_in", pa.string()),  # (0028,0301): YES (then cropped away), NO; null where not stated
         ("frames", pa.int32()),  # (0028,0008)
         ("rows", pa.int32()),  # (0028,0010)
         ("columns", pa.int32()),  # (0028,0011)

@@ -3,14 +3,15 @@
 ``data/quarantine/<batch>.csv`` (ingest) and ``data/images/<batch>/quarantine.csv`` (preprocess).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from stages.reasons import Reason
-from stages.runtime import atomic_file
+from stages.reasons import HARMLESS, Reason
+from stages.runtime import UserError, atomic_file
 
 
 class Rejected(NamedTuple):
@@ -34,3 +35,30 @@ def write(path: Path, rejected: Sequence[Rejected]) -> None:
 def read(path: Path) -> pd.DataFrame:
     """The table that :func:`write` wrote, every column text."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def require_few(path: Path, rejected: Sequence[Rejected], accepted: int, most: float, parameter: str) -> None:
+    """Write the table to ``path`` and raise if more than a fraction ``most`` of what should be images is defective.
+
+    ``path`` is beside DVC's outputs: those of a stage that fails are removed.
+
+    Raises
+    ------
+    UserError
+        Names the counts and ``parameter``.
+    """
+    defective = [item for item in rejected if item.reason not in HARMLESS]
+    total = len(defective) + accepted
+    if not defective or len(defective) <= most * total:
+        return
+    write(path, rejected)
+    raise UserError(
+        f"{len(defective)} of {total} files are in quarantine ({reasons(defective)}), more than {parameter} ({most:g}) "
+        f"allows: see {path}, mend them, or raise it in params.yaml"
+    )
+
+
+def reasons(rejected: Iterable[Rejected]) -> str:
+    """``3 NOT_DICOM, 1 TRUNCATED``."""
+    counts = Counter(item.reason.name for item in rejected)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

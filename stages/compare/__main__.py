@@ -1,7 +1,7 @@
 """``python -m stages.compare``: reports/comparison.json and reports/comparison.html."""
 
 from stages import params, runtime
-from stages.artifacts import evaluation, model
+from stages.artifacts import evaluation, intake, model
 from stages.artifacts.cohort import Cohort
 from stages.compare import comparison, page
 from stages.evaluate.params import EvaluateParams
@@ -9,7 +9,7 @@ from stages.reports import page as pages
 
 
 def main() -> None:
-    """Read every recipe's evaluation, compare, save."""
+    """Read every recipe's evaluation, compare, save; the page also tells what became of the files that came in."""
     section, seed = params.read("evaluate", EvaluateParams), params.read("seed", int)
     recipes = list(params.read("recipes", dict[str, object]))
     cohort = Cohort.read()
@@ -25,7 +25,7 @@ def main() -> None:
     )
     runtime.write_json(evaluation.COMPARISON_PATH, compared)
     curves = {name: evaluation.curve(name, "roc") for name in recipes}
-    pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts()))
+    pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts(), intake.read()))
     runtime.log.info("chosen by val: %s", compared["best"])
 
 

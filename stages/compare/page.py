@@ -6,13 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from stages.artifacts.intake import Counts, Intake
+from stages.reasons import Reason
 from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 _CHOSEN, _OTHER = "#1769aa", "#9aa7b3"
 
 
-def build(comparison: Mapping[str, Any], roc: Mapping[str, pd.DataFrame], counts: Mapping[str, Any]) -> Page:
-    """The page. ``roc`` is each recipe's curve on test, ``counts`` the cohort's."""
+def build(
+    comparison: Mapping[str, Any], roc: Mapping[str, pd.DataFrame], counts: Mapping[str, Any], intake: Intake
+) -> Page:
+    """The page. ``roc`` is each recipe's curve on test, ``counts`` the cohort's, ``intake`` the files that came in."""
     recipes, best = comparison["recipes"], comparison["best"]
     chosen, test = recipes[best], counts["test"]
     return Page(
@@ -28,10 +32,11 @@ def build(comparison: Mapping[str, Any], roc: Mapping[str, pd.DataFrame], counts
             Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
         ],
         figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
-        tables=[_table(recipes, best)],
+        tables=[_table(recipes, best), _came_in(intake), *_left_out(intake)],
         notes=[
             "A difference whose interval holds 0 may be chance.",
             "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
+            "Of the files that are used, images without a label are in no side of the split.",
             "The more recipes are compared on one test side, the more the best of them owes to luck.",
         ],
     )
@@ -129,6 +134,30 @@ def _table(recipes: Mapping[str, Any], best: str) -> Table:
     return Table("Side by side (test)", head, rows)
 
 
+def _came_in(intake: Intake) -> Table:
+    """Where every file went: used, duplicate, or quarantined."""
+    batches = intake["batches"]
+    rows = [_outcomes(name, counts) for name, counts in batches.items()]
+    rows += [_outcomes("all", intake["total"])] if len(batches) > 1 else []
+    return Table("What came in", ["batch", "files", "used", "images of them", "duplicates", "quarantined"], rows)
+
+
+def _outcomes(name: str, counts: Counts) -> list[str]:
+    numbers = [counts["files"], counts["used"], counts["images"], counts["duplicates"], counts["quarantined"]]
+    return [name, *(f"{number:,}" for number in numbers)]
+
+
+def _left_out(intake: Intake) -> list[Table]:
+    """Duplicates and quarantined files by reason; no table where every file is used."""
+    rows = [
+        [name, reason, f"{files:,}", Reason[reason].value]
+        for name, counts in intake["batches"].items()
+        for reason, files in counts["reasons"].items()
+    ]
+    head = ["batch", "reason", "files", "what it means and what to do"]
+    return [Table("What is not used, and why", head, rows, words=(1, 3))] if rows else []
+
+
 def _dots(names: list[str], entries: list[dict[str, float | None]], label: str, colours: list[str]) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -157,4 +186,4 @@ def _gap(above: float | None, below: float | None) -> float | None:
 
 
 def _interval(entry: Mapping[str, float | None]) -> str:
-    return "-" if entry["value"] is None else f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+    return "-" if entry["value"] is None else f"{entry['value']:.3f}\n[{entry['low']:.3f}, {entry['high']:.3f}]"

@@ -8,9 +8,10 @@ import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.model import Training
+from stages.evaluate import cases
 from stages.judging import curves
 from stages.judging.metrics import NAMES, Floats, Judged
-from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
+from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -22,6 +23,7 @@ LABELS = {
     "specificity": "Specificity",
     "brier": "Brier score (lower is better)",
 }
+_ASIDE = 0.16  # of a row: val below its line, test above it, for the two can be equal
 _COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
 
 
@@ -34,11 +36,11 @@ def build(
     history: pd.DataFrame,
     training: Training,
     pixels: npt.NDArray[np.uint8],
-    cases: int,
+    most: int,
 ) -> Page:
     """The page.
 
-    ``weights`` (B, N) are the resamples of test, ``pixels`` (N, H, W) its images, ``cases`` how many of them show.
+    ``weights`` (B, N) are the resamples of test, ``pixels`` (N, H, W) its images, of which ``most`` show.
     """
     found = metrics["test"]
     figures = [_forest(metrics), _roc(test, weights), _precision_recall(test), _confusion(test, metrics["thresholds"])]
@@ -48,12 +50,12 @@ def build(
         lead=(
             f"{training['architecture']} from weights '{training['weights']}', strategy {training['strategy']}. Judged "
             f"on {found['patients']} patients who were neither trained on nor tuned on. Intervals are 95 %, by "
-            f"resampling patients.{_constant(test, metrics['thresholds'])}"
+            f"resampling patients.{cases.constant(test, metrics['thresholds'])}"
         ),
         facts=_facts(metrics, cohort, training),
         figures=figures,
         tables=[_table(metrics)],
-        pictures=_cases(test, metrics["thresholds"], pixels, cases),
+        pictures=cases.strips(test, metrics["thresholds"], pixels, most),
         notes=_notes(cohort.task),
     )
 
@@ -97,9 +99,10 @@ def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training) -> list[
 
 def _forest(metrics: dict[str, Any]) -> Figure:
     data = []
-    for side, colour in (("val", "#9aa7b3"), ("test", "#1f77b4")):
-        entries = [(LABELS[name], metrics[side][name]) for name in reversed(NAMES)]
-        entries = [(label, entry) for label, entry in entries if entry["value"] is not None]
+    names = list(reversed(NAMES))
+    for side, colour, aside in (("val", "#9aa7b3", -_ASIDE), ("test", "#1f77b4", _ASIDE)):
+        entries = [(at + aside, metrics[side][name]) for at, name in enumerate(names)]
+        entries = [(at, entry) for at, entry in entries if entry["value"] is not None]
         values = [entry["value"] for _, entry in entries]
         data.append(
             {
@@ -107,7 +110,9 @@ def _forest(metrics: dict[str, Any]) -> Figure:
                 "mode": "markers",
                 "name": side,
                 "x": values,
-                "y": [label for label, _ in entries],
+                "y": [at for at, _ in entries],
+                "customdata": [LABELS[names[round(at)]] for at, _ in entries],
+                "hovertemplate": "%{customdata}: %{x:.3f}",
                 "marker": {"color": colour, "size": 10 if side == "test" else 7},
                 "error_x": {
                     "type": "data",
@@ -119,7 +124,8 @@ def _forest(metrics: dict[str, Any]) -> Figure:
                 },
             }
         )
-    layout = {"xaxis": {"range": [0, 1]}, "height": 380}
+    rows = {"tickvals": list(range(len(names))), "ticktext": [LABELS[name] for name in names], "zeroline": False}
+    layout = {"xaxis": {"range": [0, 1]}, "yaxis": rows, "height": 380}
     caption = "Each metric with its 95 % interval. Val chose the threshold and the epoch; test is what counts."
     return Figure("metrics", "How good, and how sure", caption, data, layout, wide=True)
 
@@ -242,46 +248,6 @@ def _table(metrics: dict[str, Any]) -> Table:
         for name, entry in metrics["test"]["per_class"].items()
     ]
     return Table("Class by class", ["class", "AUROC on test", "AUROC on val", "threshold from val"], rows)
-
-
-def _constant(test: Judged, cuts: dict[str, float]) -> str:
-    """A warning, if the model says the same of every image: its accuracy is then that of a stopped clock."""
-    said = curves.decisions(test, cuts)["predicted"].unique()
-    return f" It says '{said[0]}' of every test image: it has learnt nothing that decides." if len(said) == 1 else ""
-
-
-def _right(test: Judged, cuts: dict[str, float]) -> npt.NDArray[np.bool_]:
-    """(N,) whether every known label of a test image was decided as it is."""
-    if test.task is Task.MULTICLASS:
-        same: npt.NDArray[np.bool_] = test.scores.argmax(axis=1) == test.labels.argmax(axis=1)
-        return same
-    columns = list(test.columns)
-    called = test.scores[:, columns] >= [cuts[test.classes[k]] for k in columns]
-    labels = test.labels[:, columns]
-    return np.asarray((np.isnan(labels) | (called == (labels == 1))).all(axis=1))
-
-
-def _cases(
-    test: Judged, cuts: dict[str, float], pixels: npt.NDArray[np.uint8], cases: int
-) -> list[tuple[str, list[Picture]]]:
-    """The most confident right and wrong test images over the classes that count, at most ``cases`` of each."""
-    sure = np.where(test.labels == 1, test.scores, 1 - test.scores)[:, list(test.columns)]
-    sure = np.where(np.isnan(test.labels[:, list(test.columns)]), np.nan, sure)
-    worst, right = np.nanmin(sure, axis=1), _right(test, cuts)
-    strips = []
-    for title, among, order in (
-        ("Most confident and wrong", ~right, np.argsort(worst)),
-        ("Most confident and right", right, np.argsort(-worst)),
-    ):
-        rows = [row for row in order if among[row]][:cases]
-        strips.append((title, [Picture(pixels[row], _said(test, row)) for row in rows]))
-    return [(title, pictures) for title, pictures in strips if pictures]
-
-
-def _said(test: Judged, row: int) -> str:
-    actual = ", ".join(n for n, v in zip(test.classes, test.labels[row], strict=True) if v == 1) or "none"
-    k = int(test.scores[row].argmax())
-    return f"{actual}; model says {test.classes[k]} {test.scores[row, k]:.2f}"
 
 
 def _notes(task: Task) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 import traceback
 import warnings
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from stages.executor import code, work
@@ -24,18 +25,27 @@ def main() -> None:
     connection: Connection = Connection(int(sys.argv[1]))
     try:
         connection.send(code.fingerprint())
+        at_first = 0
         while connection.poll(IDLE_SECONDS):
-            connection.send(_end(connection, *connection.recv()))
+            wanted, *chunk = connection.recv()
+            at_first = at_first or _held()
+            connection.send(_end(connection, wanted, *chunk))
+            if wanted.limits and _held() - at_first > wanted.limits.memory_mib * 2**20 / 2:
+                return  # decoders lose memory over damaged files: another process takes the next chunk
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody is there any more
 
 
 def _end(connection: Connection, wanted: work.Work[Any, Any], items: Any, lost: Any, target: Any) -> str | UserError:
     """Empty when the results are written, the user's mistake, or where in the code an error came from."""
-    _limit(wanted)
+
+    def begin(number: int) -> None:
+        _limit(wanted)
+        connection.send(number)
+
     try:
         with atomic_file(target) as beside:
-            wanted.save(beside, work.results(wanted, items, lost, connection.send))
+            wanted.save(beside, work.results(wanted, items, lost, begin))
     except UserError as error:
         return error
     except Exception as error:  # noqa: BLE001 - told to the parent, which raises
@@ -45,10 +55,18 @@ def _end(connection: Connection, wanted: work.Work[Any, Any], items: Any, lost: 
 
 
 def _limit(wanted: work.Work[Any, Any]) -> None:
+    """From what is held now: what a decoder lost of an earlier file must not make this one too large."""
     if wanted.limits is None or sys.platform != "linux":  # elsewhere the limit does not count what malloc maps
         return
-    most = wanted.limits.memory_mib * 2**20
+    most = _held() + wanted.limits.memory_mib * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _held() -> int:
+    """Bytes that the limit counts: private writable memory, touched or not (proc(5), statm)."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """The finished chunks of a stage, kept until all are: a stage that was killed goes on from them."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stages import runtime
 from stages.executor import code
 from stages.executor.work import Work
-from stages.runtime import STATE, UNFINISHED
+from stages.runtime import UNFINISHED
 
 
 class Journal:
-    """The chunks of one stage, in ``.radrepro/work/<name>``; each named by everything that decides its results."""
+    """The chunks of one stage, in its :func:`stages.runtime.work`, each named by all that decides its results."""
 
     def __init__(self, name: str, work: Work[Any, Any]) -> None:
-        self._folder = (STATE / "work" / name).resolve()
+        self._folder = runtime.work(name).resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         for left in self._folder.glob(f"{UNFINISHED}*"):  # by a killed process
             left.unlink()
@@ -28,7 +28,3 @@ class Journal:
         for item in items:
             digest.update(f"{item!r}\0{self._stamp(item)!r}\0".encode("utf-8", "surrogateescape"))
         return self._folder / digest.hexdigest()
-
-    def close(self) -> None:
-        """All are done and used: forget them, and what was left of other parameters."""
-        shutil.rmtree(self._folder)

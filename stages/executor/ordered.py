@@ -25,7 +25,7 @@ def ordered(name: str, work: Work[T, R], items: Sequence[T], chunk: int, *, inli
     Parameters
     ----------
     name
-        Of the stage and its batch: under it the finished chunks are kept until all results were taken.
+        As :func:`stages.runtime.run` has it: under it the finished chunks are kept until the stage has ended well.
     chunk
         Items handed out at a time: enough that handing out costs nothing, few enough that little is done twice.
     inline
@@ -56,7 +56,6 @@ def ordered(name: str, work: Work[T, R], items: Sequence[T], chunk: int, *, inli
             yield from work.load(target)
     if done:
         log.info("went on from %d finished chunks of an earlier run", done)
-    journal.close()
 
 
 def _place(chunks: int, *, inline: bool) -> AbstractContextManager[Place]:

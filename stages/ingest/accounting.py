@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.artifacts import index
+from stages.artifacts import index, quarantine
 from stages.artifacts.quarantine import Rejected
 from stages.ingest.scan import Scan
-from stages.reasons import Reason
+from stages.reasons import DUPLICATES, Reason
 from stages.runtime import UserError
 
 _ORDER = ["patient", "study", "series", "instance"]
-_DUPLICATES = {Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE}
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class Account:
     def summary(self) -> str:
         """Counts, with the reasons."""
         status = Counter(self.restricted["status"])
-        reasons = Counter(item.reason.name for item in self.rejected)
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(reasons.items()))
+        listed = quarantine.reasons(self.rejected)
         counts = ", ".join(f"{status[name]} {name}" for name in ("accepted", "duplicate", "quarantined"))
         return f"{len(self.restricted)} files: {counts}" + (f" ({listed})" if listed else "")
 
@@ -71,7 +69,7 @@ def reconcile(scans: Iterable[Scan], batch: str) -> Account:
                 reason = Reason.DUPLICATE if same else Reason.CONFLICTING_DUPLICATE
         if reason is not None:
             rejected.append(Rejected(scan.file, reason, detail))
-        status = "accepted" if reason is None else "duplicate" if reason in _DUPLICATES else "quarantined"
+        status = "accepted" if reason is None else "duplicate" if reason in DUPLICATES else "quarantined"
         restricted.append((scan.path, scan.file, status, reason.name if reason else "", instance))
     frame = pd.DataFrame(list(accepted.values()), columns=index.SCHEMA.names).sort_values(_ORDER, ignore_index=True)
     return Account(frame, pd.DataFrame(restricted, columns=index.RESTRICTED_COLUMNS), rejected)

@@ -67,6 +67,7 @@ def keep(header: Dataset, pseudonyms: Pseudonyms) -> dict[str, object]:
         "laterality": vocabulary.coded(text(header, "ImageLaterality"), vocabulary.LATERALITIES, None),
         "sex": vocabulary.coded(text(header, "PatientSex"), vocabulary.SEXES, None),
         "age": age(text(header, "PatientAge"), text(header, "PatientBirthDate"), text(header, "StudyDate")),
+        "day": day(text(header, "StudyDate"), identity["patient"], pseudonyms),
         "frames": frames,
         "rows": int(header.Rows),
         "columns": int(header.Columns),
@@ -88,6 +89,12 @@ def age(stated: str, born: str, studied: str) -> float | None:
     if years > _LONGEST_LIFE:
         return None
     return round(years, 3) if years <= OLDEST else OLDEST + 1
+
+
+def day(studied: str, patient: str, pseudonyms: Pseudonyms) -> int | None:
+    """The study's day as a number, shifted by a secret number of days: the same one for all dates of one patient."""
+    date_ = _date(studied)
+    return None if date_ is None else date_.toordinal() + pseudonyms.shift(patient)
 
 
 def _date(value: str) -> date | None:

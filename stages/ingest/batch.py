@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stages import runtime
+from stages.artifacts import quarantine
 from stages.executor.ordered import ordered
 from stages.executor.work import Work
 from stages.ingest import accounting, chunk, tree
@@ -13,6 +14,8 @@ from stages.pseudonyms import Pseudonyms
 
 _CHUNK = 50  # files handed to a process at a time: one by one does not scale
 
+_LATER = {"max_quarantined_fraction"}  # decides nothing about a file
+
 
 def scan(root: Path, batch: str, pseudonyms: Pseudonyms, section: IngestParams, name: str) -> Account:
     """Account for every file under ``root``; ``name`` is that of the stage, for its finished chunks.
@@ -20,9 +23,10 @@ def scan(root: Path, batch: str, pseudonyms: Pseudonyms, section: IngestParams, 
     Raises
     ------
     UserError
-        If the folder is missing, empty or unreadable, no image in it can be used, or the key does not fit the data.
+        If the folder is missing, empty or unreadable, no image in it can be used, or the key does not fit the data,
+        or too many files are defective.
     """
-    scanner = Scanner(root.absolute(), pseudonyms)
+    scanner = Scanner(root.absolute(), pseudonyms, section)
     paths = tree.entries(root)
     work = Work(
         each=scanner,
@@ -30,10 +34,13 @@ def scan(root: Path, batch: str, pseudonyms: Pseudonyms, section: IngestParams, 
         save=chunk.save,
         load=chunk.load,
         stamp=scanner.stamp,
-        parameters=f"{root.absolute()} {pseudonyms.of('key', '')} {section.model_dump_json()}",
+        parameters=f"{root.absolute()} {pseudonyms.of('key', '')} {section.model_dump_json(exclude=_LATER)}",
         limits=section.limits,
     )
     scans = ordered(name, work, paths, _CHUNK)
     account = accounting.reconcile(runtime.progress(scans, len(paths), "files"), batch)
     account.require_images(root)
+    kept = runtime.STATE / "quarantine" / f"{name}.csv"
+    most = section.max_quarantined_fraction
+    quarantine.require_few(kept, account.rejected, len(account.accepted), most, "ingest.max_quarantined_fraction")
     return account

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from stages import files
 from stages.executor.stamp import stamp
-from stages.ingest import attributes, header
+from stages.ingest import attributes, burned_in, header
+from stages.ingest.params import IngestParams
 from stages.pseudonyms import Pseudonyms
 from stages.reasons import Reason, Refused
 from stages.runtime import UserError
@@ -30,6 +31,7 @@ class Scanner:
 
     root: Path
     pseudonyms: Pseudonyms
+    section: IngestParams
 
     def __call__(self, path: str) -> Scan:
         """Accept or refuse the file at ``path`` under the root.
@@ -42,6 +44,8 @@ class Scanner:
         try:
             kept = self._kept(path)
         except Refused as refused:
+            if refused.reason is Reason.NOT_DICOM and files.is_archive(path):
+                refused = files.refusal(f"{self.root}/{path}")
             return self._refuse(path, refused.reason, refused.detail)
         return Scan(_printable(path), self._key(path), kept)
 
@@ -56,18 +60,18 @@ class Scanner:
     def _kept(self, path: str) -> dict[str, object]:
         if _printable(path) != path:
             raise Refused(Reason.UNREADABLE, "its path is not UTF-8: rename it")
-        try:
-            if not stat.S_ISREG((self.root / path).stat().st_mode):  # a FIFO would wait for ever, a folder is a link
-                raise Refused(Reason.NOT_DICOM, "not a regular file")
-            with (self.root / path).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with files.opened(f"{self.root}/{path}", self.section.limits.content) as file:
+            try:
+                size = file.seek(0, os.SEEK_END)
                 file.seek(0)
-                dataset = header.read(file, size)
-        except OSError as error:
-            raise Refused(Reason.UNREADABLE, type(error).__name__) from None
+                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+                file.seek(0)
+                dataset = header.read(file, size, self.section.limits.content)
+            except OSError as error:
+                raise Refused(Reason.UNREADABLE, type(error).__name__) from None
         try:
             kept = attributes.keep(dataset, self.pseudonyms)
+            kept["burned_in"] = burned_in.stated(dataset, self.section)
             phantom = attributes.of_phantom(dataset)
         except Refused:
             raise

@@ -1,15 +1,17 @@
-"""What lies in a batch's folder: any layout, any file name."""
+"""What lies in a batch's folder and in its archives: any layout, any file name."""
 
 import os
 from pathlib import Path
 
+from stages import files as archives
 from stages.runtime import UserError
 
 
 def entries(root: Path) -> list[str]:
     """Everything under ``root`` that is not a folder, as sorted paths relative to it; hidden files count.
 
-    Links to folders are entries too, and are not followed: they can lead in a circle, or out of the batch.
+    Links to folders are entries too, and are not followed: they can lead in a circle, or out of the batch. In place of
+    a zip archive stand its members; one that is empty, or cannot be read, is an entry itself.
 
     Raises
     ------
@@ -27,7 +29,11 @@ def entries(root: Path) -> list[str]:
     found = []
     for folder, subfolders, files in os.walk(root, onerror=refuse):
         links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in [*files, *links]]  # noqa: PTH118 - names that are no text
+        for name in [*files, *links]:
+            path = os.path.join(folder, name)  # noqa: PTH118 - names that are no text
+            inside = archives.members(path) if archives.is_archive(name) and name not in links else []
+            here = os.path.relpath(path, root)
+            found += [f"{here}/{member}" for member in inside] or [here]
     if not found:
         raise UserError(
             f"the folder {root} is empty: put the batch's DICOM files in it, or take it out of 'batches' in params.yaml"

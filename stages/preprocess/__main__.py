@@ -19,14 +19,14 @@ def main() -> None:
     section = params.read("preprocess", PreprocessParams)
     accepted = index.read(batch)
     items = table.items(accepted, index.read_restricted(batch), Path("data/raw").absolute() / batch)
-    converter = Converter(section.size, section.max_frames)
+    converter = Converter(section)
     work = Work(
         each=converter,
         lost=converter.lost,
         save=chunk.save,
         load=chunk.load,
         stamp=converter.stamp,
-        parameters=section.model_dump_json(),
+        parameters=section.model_dump_json(exclude={"max_quarantined_fraction"}),
         limits=section.limits,
     )
     results = ordered(f"preprocess@{batch}", work, items, CHUNK)
@@ -38,6 +38,9 @@ def main() -> None:
                 writer.append(made.add(result))
             made.flush()
         made.require_images(batch)
+        kept, most = runtime.STATE / "quarantine" / f"preprocess@{batch}.csv", section.max_quarantined_fraction
+        used = len(items) - len(made.rejected)
+        quarantine.require_few(kept, made.rejected, used, most, "preprocess.max_quarantined_fraction")
         quarantine.write(directory / "quarantine.csv", made.rejected)
     runtime.log.info("%s", made.summary(len(items)))
 

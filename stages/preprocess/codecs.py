@@ -1,112 +1,239 @@
 """Which library decodes which transfer syntax: exactly one each, and no other steps in when it fails.
 
 A JPEG lossless stream cut at 60 % fails in one library and comes back from another as an image with 40 % of its rows
-wrong, without a warning: so a failure is a failure, and a stream must reach its end-of-image marker.
+wrong, without a warning: so a failure is a failure, and a stream must reach its end (:mod:`stages.preprocess.streams`).
+Why each was chosen: docs/decoders.md.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import uid
+from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, generate_frames, get_frame
+from pydicom.filereader import read_partial
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import as_pixel_options
 
+from stages.preprocess import native, streams
 from stages.reasons import Reason, Refused
 
+_PIXEL_DATA = 0x7FE00010
+_PRECISE = frozenset(uid.JPEG2000TransferSyntaxes)
+_PRECISE_IF_SIGNED = frozenset(uid.JPEGLSTransferSyntaxes)
 
-@dataclass(frozen=True)
-class Codec:
+
+class Codec(NamedTuple):
     """How pydicom names a decoder, and the package that holds it."""
 
     plugin: str
     package: str
-    marker: bytes = b""
-    """What a frame's stream ends with."""
 
 
-_END_OF_IMAGE = b"\xff\xd9"  # ISO 10918-1 EOI, also of JPEG-LS (ISO 14495-1); EOC of JPEG 2000 (ISO 15444-1)
-_MOST_PADDING = 32
+_PYDICOM = Codec("", "pydicom")
+_IMAGECODECS = Codec(native.NAME, "imagecodecs")
+_LIBJPEG = Codec("pylibjpeg", "pylibjpeg-libjpeg")
+_OPENJPEG = Codec("pylibjpeg", "pylibjpeg-openjpeg")
+_RLE = Codec("pylibjpeg", "pylibjpeg-rle")
+_PYJPEGLS = Codec("pyjpegls", "pyjpegls")
+_PILLOW = Codec("pillow", "pillow")
 
-_NATIVE = Codec("", "pydicom")
-_JPEG = Codec("pylibjpeg", "pylibjpeg-libjpeg", _END_OF_IMAGE)
-_JPEG_LS = Codec("pyjpegls", "pyjpegls", _END_OF_IMAGE)
-_JPEG_2000 = Codec("pylibjpeg", "pylibjpeg-openjpeg", _END_OF_IMAGE)
-
-CODECS: dict[str, Codec] = {
-    uid.ImplicitVRLittleEndian: _NATIVE,
-    uid.ExplicitVRLittleEndian: _NATIVE,
-    uid.DeflatedExplicitVRLittleEndian: _NATIVE,
-    uid.ExplicitVRBigEndian: _NATIVE,
-    uid.RLELossless: Codec("pylibjpeg", "pylibjpeg-rle"),
-    uid.JPEGBaseline8Bit: Codec("pillow", "pillow", _END_OF_IMAGE),
-    uid.JPEGExtended12Bit: _JPEG,
-    uid.JPEGLossless: _JPEG,
-    uid.JPEGLosslessSV1: _JPEG,
-    uid.JPEGLSLossless: _JPEG_LS,
-    uid.JPEGLSNearLossless: _JPEG_LS,
-    uid.JPEG2000Lossless: _JPEG_2000,
-    uid.JPEG2000: _JPEG_2000,
-    uid.HTJ2KLossless: _JPEG_2000,
-    uid.HTJ2KLosslessRPCL: _JPEG_2000,
-    uid.HTJ2K: _JPEG_2000,
+CODECS: dict[str, tuple[Codec, Codec]] = {  # of one sample a pixel, and of three
+    uid.ImplicitVRLittleEndian: (_PYDICOM, _PYDICOM),
+    uid.ExplicitVRLittleEndian: (_PYDICOM, _PYDICOM),
+    uid.DeflatedExplicitVRLittleEndian: (_PYDICOM, _PYDICOM),
+    uid.ExplicitVRBigEndian: (_PYDICOM, _PYDICOM),
+    uid.RLELossless: (_RLE, _RLE),
+    uid.JPEGBaseline8Bit: (_IMAGECODECS, _PILLOW),
+    uid.JPEGExtended12Bit: (_IMAGECODECS, _LIBJPEG),
+    uid.JPEGLossless: (_IMAGECODECS, _LIBJPEG),
+    uid.JPEGLosslessSV1: (_IMAGECODECS, _LIBJPEG),
+    uid.JPEGLSLossless: (_IMAGECODECS, _PYJPEGLS),
+    uid.JPEGLSNearLossless: (_IMAGECODECS, _PYJPEGLS),
+    uid.JPEG2000Lossless: (_IMAGECODECS, _OPENJPEG),
+    uid.JPEG2000: (_IMAGECODECS, _OPENJPEG),
+    uid.HTJ2KLossless: (_IMAGECODECS, _OPENJPEG),
+    uid.HTJ2KLosslessRPCL: (_IMAGECODECS, _OPENJPEG),
+    uid.HTJ2K: (_IMAGECODECS, _OPENJPEG),
 }
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One decoded frame.
 
     Attributes
     ----------
     stored
-        (H, W) stored values, or (H, W, 3) where ``photometric`` is RGB.
+        (H, W) as stored, or (H, W, 3) where ``photometric`` is RGB.
     photometric
         Of ``stored``: decoders turn YBR into RGB.
+    unused
+        High bits of each of ``stored`` that mean nothing (PS3.5 section 8.1.1; an overlay of old may lie there).
     """
 
     stored: npt.NDArray[np.integer]
     photometric: str
+    unused: int = 0
+
+    @property
+    def values(self) -> npt.NDArray[np.integer]:
+        """``stored`` without its unused bits, with its sign."""
+        return without_unused(self.stored, self.unused)
 
 
-def codec(transfer_syntax: str) -> Codec:
+def without_unused(stored: npt.NDArray[np.integer], unused: int) -> npt.NDArray[np.integer]:
+    """The values, when the high bits that mean nothing are replaced by the sign, or by 0."""
+    return np.right_shift(np.left_shift(stored, unused), unused) if unused else stored
+
+
+def codec(transfer_syntax: str, samples: int = 1) -> Codec:
     """The one decoder of a transfer syntax. Raises :class:`Refused` with ``UNSUPPORTED`` if there is none."""
     if transfer_syntax not in CODECS:
         raise Refused(Reason.UNSUPPORTED, f"transfer syntax {uid.UID(transfer_syntax).name}")
-    return CODECS[transfer_syntax]
+    return CODECS[transfer_syntax][samples > 1]
 
 
 @cache
-def name(package: str) -> str:
-    """The package and its version, as recorded with every image."""
-    return f"{package} {version(package)}"
+def name(transfer_syntax: str, samples: int = 1) -> str:
+    """The decoder's package and version, and the native library that it holds, as recorded with every image."""
+    used = codec(transfer_syntax, samples)
+    inner = f" ({native.library(transfer_syntax)})" if used == _IMAGECODECS else ""
+    return f"{used.package} {version(used.package)}{inner}"
 
 
-def decode(dataset: Dataset, transfer_syntax: str, index: int, frames: int) -> Frame:
-    """Frame ``index`` of ``frames``.
+@dataclass(frozen=True)
+class Source:
+    """An image's frames, read from its file as they are asked for: a cine's memory is that of a frame.
 
-    Raises
-    ------
-    Refused
-        With ``TRUNCATED``, ``UNSUPPORTED`` or ``DECODE_FAILED``.
+    Attributes
+    ----------
+    attributes
+        Everything that stands before the pixel data.
+    decoder
+        Package and version.
     """
-    used = codec(transfer_syntax)
-    try:
-        if used.marker:
-            _check_end(get_frame(dataset.PixelData, index, number_of_frames=frames), used.marker)
-        stored, properties = get_decoder(transfer_syntax).as_array(dataset, index=index, decoding_plugin=used.plugin)
-    except (Refused, KeyboardInterrupt, SystemExit):
-        raise
-    except NotImplementedError:
-        raise Refused(Reason.UNSUPPORTED, "pixel format") from None
-    except BaseException as error:  # noqa: BLE001 - damaged streams raise errors of every kind; a Rust panic is no Exception
-        raise Refused(Reason.DECODE_FAILED, type(error).__name__) from None
-    return Frame(stored, str(properties["photometric_interpretation"]))
 
+    attributes: Dataset
+    decoder: str
+    _codec: Codec
+    _syntax: str
+    _pixels: BinaryIO
+    _start: int
+    _vr: str
+    _frames: int
 
-def _check_end(stream: bytes, marker: bytes) -> None:
-    if marker not in stream[-_MOST_PADDING:]:
-        raise Refused(Reason.TRUNCATED, "no end-of-image marker")
+    @classmethod
+    def of(cls, file: BinaryIO, transfer_syntax: str, frames: int) -> "Source":
+        """From an open file of ``frames`` frames.
+
+        Raises
+        ------
+        Refused
+            With ``UNSUPPORTED``, ``UNREADABLE`` or ``TRUNCATED``.
+        """
+        try:
+            if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
+                return cls._whole(dcmread(file, force=True), transfer_syntax, frames)
+            found: list[tuple[int, str]] = []
+
+            def stop(tag: int, vr: str | None, _: int) -> bool:
+                if tag == _PIXEL_DATA:
+                    found.append((file.tell(), vr or "OW"))  # implicit VR means OW
+                return bool(found)
+
+            attributes = read_partial(file, stop_when=stop, force=True)
+        except (Refused, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - damaged files raise errors of every kind
+            raise Refused(Reason.UNREADABLE, type(error).__name__) from None
+        if not found:
+            raise Refused(Reason.TRUNCATED)
+        return cls._made(attributes, transfer_syntax, frames, file, *found[0])
+
+    @classmethod
+    def _whole(cls, dataset: Dataset, transfer_syntax: str, frames: int) -> "Source":
+        if "PixelData" not in dataset:
+            raise Refused(Reason.TRUNCATED)
+        element = dataset["PixelData"]
+        return cls._made(dataset, transfer_syntax, frames, BytesIO(element.value), 0, element.VR)
+
+    @classmethod
+    def _made(
+        cls, attributes: Dataset, transfer_syntax: str, frames: int, pixels: BinaryIO, start: int, vr: str
+    ) -> "Source":
+        samples = int(attributes.get("SamplesPerPixel") or 1)
+        used = codec(transfer_syntax, samples)
+        return cls(attributes, name(transfer_syntax, samples), used, transfer_syntax, pixels, start, vr, frames)
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        """The frames of these numbers, which ascend.
+
+        Raises
+        ------
+        Refused
+            With ``TRUNCATED``, ``UNSUPPORTED`` or ``DECODE_FAILED``.
+        """
+        try:
+            if uid.UID(self._syntax).is_encapsulated:
+                yield from map(self._decoded, self._streams(wanted))
+            else:
+                yield from map(self._native, wanted)
+        except (Refused, MemoryError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except NotImplementedError:
+            raise Refused(Reason.UNSUPPORTED, "pixel format") from None
+        except BaseException as error:  # noqa: BLE001 - errors of every kind; a Rust panic is no Exception
+            raise Refused(Reason.DECODE_FAILED, type(error).__name__) from None
+
+    def _streams(self, wanted: Sequence[int]) -> Iterator[bytes]:
+        """Each frame's stream: alone, or in one pass over all of them where most are wanted."""
+        self._pixels.seek(self._start)
+        offsets = self._options().get("extended_offsets")
+        if 2 * len(wanted) >= self._frames:
+            chosen = set(wanted)
+            every = generate_frames(self._pixels, number_of_frames=self._frames, extended_offsets=offsets)
+            for number, stream in zip(range(self._frames), every, strict=False):  # one too many is not looked at
+                if number in chosen:
+                    chosen.remove(number)
+                    yield stream
+            if chosen:
+                raise Refused(Reason.TRUNCATED, "fewer frames than Number of Frames says")
+            return
+        for number in wanted:
+            yield get_frame(self._pixels, number, number_of_frames=self._frames, extended_offsets=offsets)
+
+    def _decoded(self, stream: bytes) -> Frame:
+        if self._syntax != uid.RLELossless:
+            header = self.attributes
+            samples = int(header.get("SamplesPerPixel") or 1)
+            streams.check(stream, streams.Claim(int(header.Rows), int(header.Columns), samples))
+        options = self._options() | {"number_of_frames": 1}
+        options.pop("extended_offsets", None)
+        alone = encapsulate([stream], has_bot=False)
+        return self._frame(alone, 0, options)
+
+    def _native(self, number: int) -> Frame:
+        self._pixels.seek(self._start)
+        return self._frame(self._pixels, number, self._options() | {"view_only": True})
+
+    def _frame(self, pixels: BinaryIO | bytes, number: int, options: dict[str, Any]) -> Frame:
+        grey = options.get("samples_per_pixel", 1) == 1
+        options["correct_unused_bits"] = not grey
+        stored, properties = get_decoder(self._syntax).as_array(
+            pixels, index=number, decoding_plugin=self._codec.plugin, **options
+        )
+        # pydicom's correction is three passes over the image; a table of values does it in none. JPEG 2000 and signed
+        # JPEG-LS streams know their own precision, and pydicom has seen to it.
+        precise = self._syntax in _PRECISE or (self._syntax in _PRECISE_IF_SIGNED and stored.dtype.kind == "i")
+        unused = 8 * stored.dtype.itemsize - int(options["bits_stored"]) if grey and not precise else 0
+        return Frame(stored, str(properties["photometric_interpretation"]), max(unused, 0))
+
+    def _options(self) -> dict[str, Any]:
+        told = {"number_of_frames": self._frames, "pixel_keyword": "PixelData", "pixel_vr": self._vr}
+        return {**as_pixel_options(self.attributes), **told}

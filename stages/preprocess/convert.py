@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
-from pydicom import dcmread
-from pydicom.dataset import Dataset
 
+from stages import files
 from stages.artifacts.quarantine import Rejected
 from stages.executor.stamp import stamp
-from stages.preprocess import codecs, fingerprint, geometry, rendering
+from stages.preprocess import codecs, crop, fingerprint, geometry, rendering
+from stages.preprocess.params import PreprocessParams
 from stages.preprocess.rendering import Grey
 from stages.reasons import Reason, Refused
 
@@ -20,7 +19,7 @@ class Item(NamedTuple):
     """An accepted file: its row in the index, its path, its keyed hash, and what ingest found of it."""
 
     position: int
-    path: Path
+    path: str
     file: str
     transfer_syntax: str
     frames: int
@@ -38,21 +37,24 @@ class Image(NamedTuple):
     perceptual_hash: str
     mean: float
     border: float
+    cropped: float
 
 
 @dataclass(frozen=True)
 class Converter:
-    """Makes images of ``size`` by ``size`` pixels, at most ``max_frames`` of a file."""
+    """Makes images as the ``preprocess`` section of params.yaml says."""
 
-    size: int
-    max_frames: int
+    section: PreprocessParams
 
     def __call__(self, item: Item) -> list[Image] | Rejected:
         """Every image of one file, or why there is none: a file is used whole or not at all."""
         cv2.setNumThreads(1)  # the worker processes are the parallelism
         try:
-            dataset = _read(item)
-            return [self._image(dataset, item, frame) for frame in spaced(item.frames, self.max_frames)]
+            with files.opened(item.path, self.section.limits.content) as file:
+                source = codecs.Source.of(file, item.transfer_syntax, item.frames)
+                chosen = self.section.chosen(item.frames)
+                decoded = zip(chosen, source.frames(chosen), strict=True)
+                return [self._image(source, item, number, frame) for number, frame in decoded]
         except Refused as refused:
             return Rejected(item.file, refused.reason, refused.detail)
         except MemoryError:
@@ -66,37 +68,28 @@ class Converter:
 
     def stamp(self, item: Item) -> tuple[int, int] | None:
         """What tells that the file has changed."""
-        return stamp(item.path)
+        return stamp(Path(item.path))
 
-    def _image(self, dataset: Dataset, item: Item, index: int) -> Image:
-        decoded = codecs.decode(dataset, item.transfer_syntax, index, item.frames)
-        grey, source = rendering.render(decoded.stored, decoded.photometric, rendering.of_frame(dataset, index))
-        pixels = geometry.square(grey, self.size)
+    def _image(self, source: codecs.Source, item: Item, number: int, frame: codecs.Frame) -> Image:
+        header = source.attributes
+        attributes = rendering.of_frame(header, number)
+        whole = frame.stored.shape[0] * frame.stored.shape[1]
+        frame, inside = crop.to_regions(frame, header)
+        choice = rendering.Choice(self.section.ct_window, self.section.window_number)
+        grey, window = rendering.render(frame, attributes, choice, inside)
+        if self.section.collimation == "remove" and header.get("Modality") in crop.RADIOGRAPHS:
+            top, bottom, left, right = crop.collimation(grey)
+            grey = grey[top:bottom, left:right]
+        pixels = geometry.square(grey, self.section.size, geometry.aspect(attributes))
         return Image(
             item.position,
             pixels,
-            index,
-            source.value,
-            codecs.name(codecs.codec(item.transfer_syntax).package),
+            number,
+            window,
+            source.decoder,
             fingerprint.exact(pixels),
             fingerprint.perceptual(pixels),
             float(pixels.mean()),
             geometry.border(grey),
+            1 - grey.size / whole,
         )
-
-
-def spaced(frames: int, most: int) -> list[int]:
-    """``most`` of ``frames`` frame numbers, evenly spaced from first to last; all of them if there are no more."""
-    if frames <= most:
-        return list(range(frames))
-    return [int(number) for number in np.rint(np.linspace(0, frames - 1, most))]
-
-
-def _read(item: Item) -> Dataset:
-    try:
-        dataset = dcmread(item.path, force=True)
-    except Exception as error:  # noqa: BLE001 - as above
-        raise Refused(Reason.UNREADABLE, type(error).__name__) from None
-    if "PixelData" not in dataset:
-        raise Refused(Reason.TRUNCATED)
-    return dataset

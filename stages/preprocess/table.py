@@ -1,12 +1,12 @@
 """From the index to work, and from results to the table of a batch's images."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from stages.artifacts import quarantine
 from stages.artifacts.quarantine import Rejected
 from stages.preprocess.convert import Image, Item
 from stages.preprocess.rendering import Grey
@@ -22,7 +22,7 @@ def items(index: pd.DataFrame, restricted: pd.DataFrame, root: Path) -> list[Ite
     """The accepted files, in the order of the index."""
     paths = dict(zip(restricted["file"], restricted["path"], strict=True))
     return [
-        Item(position, root / paths[file], file, syntax, frames)
+        Item(position, f"{root}/{paths[file]}", file, syntax, frames)
         for position, (file, syntax, frames) in enumerate(
             zip(index["file"], index["transfer_syntax"], index["frames"].tolist(), strict=True)
         )
@@ -66,15 +66,11 @@ class Made:
         """Raise :class:`~stages.runtime.UserError` if no file could be used."""
         if not self.images:
             raise UserError(
-                f"no usable image in batch {batch}: {self._reasons()}: look at what these files are, or take the batch "
-                "out of 'batches' in params.yaml"
+                f"no usable image in batch {batch}: {quarantine.reasons(self.rejected)}: look at what these files are, "
+                "or take the batch out of 'batches' in params.yaml"
             )
 
     def summary(self, files: int) -> str:
         """Counts, with the reasons."""
         made = f"{files} files: {self.images} images of {files - len(self.rejected)}"
-        return made + (f", quarantined: {self._reasons()}" if self.rejected else "")
-
-    def _reasons(self) -> str:
-        reasons = Counter(item.reason.name for item in self.rejected)
-        return ", ".join(f"{count} {name}" for name, count in sorted(reasons.items()))
+        return made + (f", quarantined: {quarantine.reasons(self.rejected)}" if self.rejected else "")

@@ -42,11 +42,15 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A small table; the first column names the row. A cell may be a (text, href) pair."""
+    """A small table; the first column names the row. A cell may be a (text, href) pair, and have several lines.
+
+    ``words`` are the columns, from 0, that hold sentences: they run from the left, and are wrapped.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str | tuple[str, str]]]
+    words: Sequence[int] = ()
 
 
 class Page(NamedTuple):

@@ -27,6 +27,7 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
         If nothing is labelled, or a class is missing from a side.
     """
     known = labels.labelled(values)
+    images = images.assign(days=images["day"] - images.groupby("patient")["day"].transform("min"))
     if not known.any():
         raise UserError("no image has a label: check split.labels and split.key in params.yaml")
     again = images["image"].duplicated().to_numpy() & known  # deliveries overlap: the earlier one counts

@@ -123,6 +123,8 @@ def test_results_compare_the_recipes_and_say_where_the_report_is(project: Path) 
     assert _cells(rows[0])[:3] == ["linear_probe", "0.730", "0.720 (0.670 to 0.760)"]
     assert _cells(rows[1])[:3] == ["fine_tune", "0.870", "0.860 (0.810 to 0.900)"]
     assert f"report   {(project / 'reports/comparison.html').as_uri()}" in rows
+    said = "40 files: 34 used (34 images), 0 duplicate, 6 quarantined (see 'radrepro quarantine')"
+    assert f"data     {said}" in rows
     assert "**" not in done.stdout
     assert "MLflow" not in done.stdout, "nothing was tracked here"
 

@@ -23,6 +23,7 @@ STAGES = [
     "check",
     "phantom",
     *(f"{stage}@{batch}" for stage in ("ingest", "preprocess") for batch in ("site-a", "site-b")),
+    "account",
     "split",
     *(f"{stage}@{recipe}" for stage in ("finetune", "evaluate") for recipe in ("linear_probe", "fine_tune")),
     "compare",
@@ -137,7 +138,7 @@ def test_a_run_gives_the_same_lock_as_dvc_repro(flown: Flown, built: Path) -> No
 @pytest.mark.slow
 def test_a_run_says_how_many_stages_ran(flown: Flown) -> None:
     assert flown.fresh.status == 0, flown.fresh.err
-    assert flown.fresh.out == "13 of 13 stages ran, the others were cached; 'radrepro results' shows what came out\n"
+    assert flown.fresh.out == "14 of 14 stages ran, the others were cached; 'radrepro results' shows what came out\n"
 
 
 @pytest.mark.slow
@@ -154,6 +155,8 @@ def test_stages_run_after_what_they_depend_on(flown: Flown) -> None:
         ("check", "ingest@site-a"),
         ("phantom", "ingest@site-a"),
         ("preprocess@site-b", "split"),
+        ("preprocess@site-b", "account"),
+        ("account", "compare"),
         ("split", "finetune@fine_tune"),
         ("evaluate@linear_probe", "compare"),
         ("compare", "track"),
@@ -183,6 +186,7 @@ def test_the_page_of_a_run_compares_the_recipes_and_tells_what_each_stage_took(f
     page = flown.fresh.page
     assert "## Recipes" in page
     assert "|**fine_tune**|0.870|0.860 (0.810 to 0.900)|" in page
+    assert "40 files: 34 used (34 images), 0 duplicate, 6 quarantined." in page
     for stage in STAGES:
         assert f"|{stage}|ran|" in page
 
@@ -193,7 +197,7 @@ def test_the_page_of_a_run_compares_the_recipes_and_tells_what_each_stage_took(f
 @pytest.mark.slow
 def test_a_second_run_says_that_all_is_cached(flown: Flown) -> None:
     assert flown.again.status == 0, flown.again.err
-    assert flown.again.out.startswith("0 of 13 stages ran")
+    assert flown.again.out.startswith("0 of 14 stages ran")
     assert {task["state_name"] for task in flown.again.tasks} == {"Cached"}
     assert len(flown.again.tasks) == len(STAGES)
     assert f"|track|{flows.UNCHANGED}|" in flown.again.page

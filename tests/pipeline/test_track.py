@@ -180,6 +180,7 @@ def test_the_parent_has_the_numbers_of_the_best_and_what_each_stage_cost(tracked
     assert {name.removeprefix("seconds/") for name in logged if name.startswith("seconds/")} == {
         "check",
         "phantom",
+        "account",
         "split",
         "compare",
         *(f"{stage}.{batch}" for stage in ("ingest", "preprocess") for batch in ("site-a", "site-b")),
@@ -224,6 +225,7 @@ def test_the_artifacts_are_complete_and_hold_no_row_per_patient(tracked: Picture
     assert tracked.files(tracked.parent) == {
         "comparison.html",
         "comparison.json",
+        "intake.json",
         "params.yaml",
         "lineage/dvc.lock",
         "lineage/suppliers/phantom/dvc.lock",
@@ -311,7 +313,7 @@ def test_the_registered_model_is_the_very_file_that_finetune_wrote(tracked: Pict
 def test_the_version_shows_its_own_chain_and_nothing_of_other_recipes(tracked: Picture) -> None:
     (version,) = tracked.versions
     entries = _lock(tracked.path)
-    own = [name for name in entries if name != "compare" and not name.endswith(f"@{BEST_ON_TEST}")]
+    own = [name for name in entries if name not in {"account", "compare"} and not name.endswith(f"@{BEST_ON_TEST}")]
     expected = {f"dvc.out.{out['path']}": out["md5"] for name in own for out in entries[name]["outs"]}
     expected |= {f"dvc.dep.{dep['path']}": dep["md5"] for name in own for dep in entries[name].get("deps", [])}
     assert {key: value for key, value in version.tags.items() if key.startswith("dvc.")} == expected
@@ -330,6 +332,13 @@ def test_the_runs_page_compares_the_recipes_and_shows_the_whole_chain(tracked: P
     assert tracked.parent.data.tags["chain.sha256"] in note
     assert all(f"|{name}" in note for name in _lock(tracked.path))
     assert len(note) <= describe.RUN_LIMIT
+
+
+def test_the_page_tells_what_became_of_every_file_that_came_in(tracked: Picture) -> None:
+    said = "Of 40 files: 34 used (34 images), 0 duplicate, 6 quarantined: 2 DECODE_FAILED, 2 NOT_DICOM, 2 TRUNCATED.\n"
+    assert said in tracked.parent.data.tags["mlflow.note.content"]
+    assert said in tracked.versions[0].description
+    assert tracked.read("intake.json") == (tracked.path / "reports/intake.json").read_text()
 
 
 def test_what_dvc_keeps_of_it_has_no_time_and_no_id(tracked: Picture) -> None:
@@ -414,6 +423,7 @@ def _told(of: Run) -> tuple[dict, ...]:
         "models/linear_probe/history.csv",
         "reports/recipes/linear_probe/evaluation.json",
         "reports/comparison.html",
+        "reports/intake.json",
         "data/cohort.parquet",
     ],
 )

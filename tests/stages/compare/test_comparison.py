@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from stages.artifacts.cohort import Task
+from stages.artifacts.intake import Counts, Intake
 from stages.compare import comparison, page
 from stages.judging import judge
+from stages.reasons import Reason
+from stages.reports.page import Table
 
 CLASSES = ("normal", "sick")
 
@@ -31,6 +34,17 @@ def _predictions(skill_val: float, skill_test: float, seed: int) -> pd.DataFrame
     )
 
 
+COUNTS = {side: {"images": 9, "patients": 4, "classes": {}} for side in ("train", "val", "test")}
+SITE_A: Counts = {
+    "files": 1200,
+    "accepted": 1192,
+    "used": 1190,
+    "images": 1310,
+    "duplicates": 3,
+    "quarantined": 7,
+    "reasons": {"DUPLICATE": 3, "NOT_DICOM": 5, "TRUNCATED": 2},
+}
+SITE_B: Counts = SITE_A | {"files": 1190, "duplicates": 0, "quarantined": 0, "reasons": {}}
 TRAINING = {
     "architecture": "tiny",
     "strategy": "full",
@@ -40,6 +54,11 @@ TRAINING = {
     "epochs": 3,
     "images_seen": 30,
 }
+
+
+def _intake(**batches: Counts) -> Intake:
+    total = {name: sum(counts[name] for counts in batches.values()) for name in SITE_A if name != "reasons"}
+    return {"batches": batches, "total": {**total, "reasons": {}}}
 
 
 @pytest.fixture
@@ -82,8 +101,7 @@ def test_models_judged_on_different_images_are_not_compared(tables: dict[str, pd
 def test_the_page_says_who_was_chosen_and_draws_every_recipe(tables: dict[str, pd.DataFrame]) -> None:
     compared = _compare(tables)
     curve = pd.DataFrame({"class": "sick", "fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "threshold": [1.0, 0.0]})
-    counts = {side: {"images": 9, "patients": 4, "classes": {}} for side in ("train", "val", "test")}
-    made = page.build(compared, dict.fromkeys(tables, curve), counts)
+    made = page.build(compared, dict.fromkeys(tables, curve), COUNTS, _intake(site_a=SITE_A))
     assert made.facts[0].value == "is_chosen"
     names = {figure.name for figure in made.figures}
     assert {"auroc", "difference", "cost", "roc-0"} <= names
@@ -97,6 +115,33 @@ def test_the_page_says_who_was_chosen_and_draws_every_recipe(tables: dict[str, p
 def test_one_recipe_alone_has_no_difference_to_draw(tables: dict[str, pd.DataFrame]) -> None:
     alone = {"is_chosen": tables["is_chosen"]}
     curve = pd.DataFrame({"class": ["sick"], "fpr": [0.0], "tpr": [0.0], "threshold": [1.0]})
-    counts = {side: {"images": 9, "patients": 4, "classes": {}} for side in ("train", "val", "test")}
-    made = page.build(_compare(alone), {"is_chosen": curve}, counts)
+    made = page.build(_compare(alone), {"is_chosen": curve}, COUNTS, _intake(site_a=SITE_A))
     assert "difference" not in {figure.name for figure in made.figures}
+
+
+def _page_of(tables: dict[str, pd.DataFrame], intake: Intake) -> dict[str, Table]:
+    curve = pd.DataFrame({"class": ["sick"], "fpr": [0.0], "tpr": [0.0], "threshold": [1.0]})
+    made = page.build(_compare(tables), dict.fromkeys(tables, curve), COUNTS, intake)
+    return {table.title: table for table in made.tables}
+
+
+def test_the_page_tells_what_became_of_every_file_that_came_in(tables: dict[str, pd.DataFrame]) -> None:
+    found = _page_of(tables, _intake(site_a=SITE_A, site_b=SITE_B))
+    assert found["What came in"].rows == [
+        ["site_a", "1,200", "1,190", "1,310", "3", "7"],
+        ["site_b", "1,190", "1,190", "1,310", "0", "0"],
+        ["all", "2,390", "2,380", "2,620", "3", "7"],
+    ]
+    left_out = found["What is not used, and why"]
+    assert left_out.rows == [
+        ["site_a", "DUPLICATE", "3", Reason.DUPLICATE.value],
+        ["site_a", "NOT_DICOM", "5", Reason.NOT_DICOM.value],
+        ["site_a", "TRUNCATED", "2", Reason.TRUNCATED.value],
+    ]
+    assert set(left_out.words) == {1, 3}, "sentences are wrapped"
+
+
+def test_where_every_file_is_used_there_is_no_table_of_reasons(tables: dict[str, pd.DataFrame]) -> None:
+    found = _page_of(tables, _intake(site_b=SITE_B))
+    assert "What is not used, and why" not in found
+    assert len(found["What came in"].rows) == 1, "one batch is all there is"

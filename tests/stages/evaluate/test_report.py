@@ -8,7 +8,7 @@ import pytest
 
 from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
-from stages.evaluate import report
+from stages.evaluate import cases, report
 from stages.judging import bootstrap, curves, judge
 
 PATIENTS = 60
@@ -72,7 +72,7 @@ def built(request: pytest.FixtureRequest):
     test = judge.judged(predictions[on_test], task, cohort.classes)
     weights = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
     pixels = np.arange(on_test.sum(), dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8)
-    page = report.build("a_recipe", metrics, cohort, test, weights, HISTORY, TRAINING, pixels, cases=5)
+    page = report.build("a_recipe", metrics, cohort, test, weights, HISTORY, TRAINING, pixels, most=5)
     return cohort, test, metrics, page
 
 
@@ -99,6 +99,20 @@ def test_every_figure_can_be_drawn(built) -> None:
         for axis in ("xaxis", "yaxis"):
             title = figure.layout.get(axis, {}).get("title")
             assert title is None or isinstance(title, dict), "plotly draws no title that is a bare string"
+
+
+def test_val_and_test_of_a_metric_do_not_cover_one_another(built) -> None:
+    """Equal values would be one dot; the row that both stand on is named once, at its middle."""
+    _, _, metrics, page = built
+    forest = next(figure for figure in page.figures if figure.name == "metrics")
+    rows = dict(zip(forest.layout["yaxis"]["ticktext"], forest.layout["yaxis"]["tickvals"], strict=True))
+    val, test = forest.data
+    for side, found in (("val", val), ("test", test)):
+        for at, x, label in zip(found["y"], found["x"], found["customdata"], strict=True):
+            name = next(name for name, shown in report.LABELS.items() if shown == label)
+            assert x == metrics[side][name]["value"]
+            assert 0 < abs(at - rows[label]) < 0.25
+    assert not set(val["y"]) & set(test["y"])
 
 
 def test_a_cell_of_the_confusion_counts_every_known_label_once(built) -> None:
@@ -142,12 +156,12 @@ def test_a_model_that_always_says_the_same_is_called_out() -> None:
     """And where it is never wrong or never right there is no empty strip of pictures."""
     labels = np.eye(2)[[0, 0, 1]]
     constant = judge.Judged(Task.BINARY, ("normal", "sick"), labels, np.tile([0.9, 0.1], (3, 1)))
-    assert "It says 'normal' of every test image" in report._constant(constant, {"sick": 0.5})
+    assert "It says 'normal' of every test image" in cases.constant(constant, {"sick": 0.5})
     perfect = judge.Judged(Task.BINARY, ("normal", "sick"), labels, labels)
-    assert report._constant(perfect, {"sick": 0.5}) == ""
-    strips = report._cases(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 8)
+    assert cases.constant(perfect, {"sick": 0.5}) == ""
+    strips = cases.strips(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 8)
     assert [title for title, _ in strips] == ["Most confident and right"]
-    assert report._cases(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 0) == []
+    assert cases.strips(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 0) == []
 
 
 def test_decisions_of_findings_that_never_meet_are_still_decisions_by_threshold() -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
+from stages import runtime
 from stages.executor import code, supervisor
 from stages.executor.limits import Limits
 from stages.executor.ordered import ordered
@@ -168,7 +169,9 @@ def test_a_run_that_ended_early_goes_on_from_its_finished_chunks(each: Each) -> 
     assert list(ordered("x", work(each), range(12), 3)) == [2 * item for item in range(12)]
     assert before >= set(range(3))
     assert not set(each.calls) & set(range(3))
-    assert not list((Path(".radrepro/work")).iterdir())  # all was used: nothing is kept
+    assert list(runtime.work("x").iterdir())  # until the stage has written what it makes of them
+    runtime.forget("x")
+    assert not runtime.work("x").exists()
 
 
 @pytest.mark.parametrize("change", [{"parameters": "other"}, {"stamp": str}, {"limits": Limits(seconds=9)}])
@@ -239,3 +242,28 @@ def test_a_cluster_that_is_not_there_is_told(each: Each, monkeypatch: pytest.Mon
 
     with pytest.raises(UserError, match="no Dask scheduler answers at RADREPRO_DASK"):
         list(ordered("x", work(each), range(12), 4))
+
+
+LEAKED = []
+
+
+class Leaky:
+    """Loses 700 MiB over each item that is odd, as native decoders do over damaged files."""
+
+    def __call__(self, item: int) -> int:
+        if item % 2:
+            LEAKED.append(np.empty((700, MIB), np.uint8))
+        return os.getpid()
+
+    def lost(self, _: int, reason: Reason) -> str:
+        return reason.name
+
+
+def test_what_one_file_leaks_is_not_held_against_the_next(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADREPRO_WORKERS", "1")
+    leaky = Leaky()
+    wanted = Work(leaky, leaky.lost, save, load, stamp, "", Limits(seconds=30, memory_mib=1024))
+    processes = list(ordered("leaky", wanted, range(12), 6))
+    assert "TOO_LARGE" not in processes, "700 MiB each, three to a chunk"
+    assert len(set(processes[:6])) == len(set(processes[6:])) == 1
+    assert processes[0] != processes[6], "and the process goes before it has taken all there is"

@@ -89,8 +89,8 @@ def test_words_of_the_tables_pass_and_others_do_not(tmp_path: Path) -> None:
 def test_columns_are_those_of_the_index_but_for_what_the_file_system_gives(tmp_path: Path) -> None:
     kept = keep(tmp_path / "a")
 
-    assert set(kept) == set(index.SCHEMA.names) - {"file", "batch", "sha256", "size"}
-    assert kept["sex"] is kept["age"] is kept["site"] is None
+    assert set(kept) == set(index.SCHEMA.names) - {"file", "batch", "sha256", "size", "burned_in"}
+    assert kept["sex"] is kept["age"] is kept["site"] is kept["day"] is None
 
 
 @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"])
@@ -104,3 +104,13 @@ def test_an_image_without_identifiers_is_refused(keyword: str, tmp_path: Path) -
 
 def test_padding_is_no_part_of_an_identifier(tmp_path: Path) -> None:
     assert keep(tmp_path / "a", PatientID="007 ")["patient"] == keep(tmp_path / "b", PatientID="007")["patient"]
+
+
+def test_days_of_one_patient_differ_as_the_dates_do_and_tell_none_of_them(tmp_path: Path) -> None:
+    dates = {"20200228": 0, "20200301": 2, "20210228": 366}
+    days = {date: keep(tmp_path / "a", StudyDate=date, PatientID="P")["day"] for date in dates}
+    others = [keep(tmp_path / "a", StudyDate="20200228", PatientID=f"P{number}")["day"] for number in range(20)]
+
+    assert {date: day - days["20200228"] for date, day in days.items()} == dates
+    assert len(set(others)) > 15
+    assert keep(tmp_path / "a", StudyDate="2020-02")["day"] is None

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.fileset import FileSet
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -108,3 +110,45 @@ def test_an_unknown_transfer_syntax_does_not_pass_and_is_not_told(tmp_path: Path
 
     assert caught.value.reason is Reason.UNSUPPORTED
     assert "99.9" not in caught.value.detail
+
+
+def test_a_frame_that_claims_more_than_it_may_is_refused_at_once(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", transfer_syntax=JPEGLSLossless)
+    content = (tmp_path / "a").read_bytes()
+    rows, columns = b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x11\x00US\x02\x00"
+    for tag in (rows, columns):
+        at = content.index(tag) + 8
+        content = content[:at] + b"\xff\xff" + content[at + 2 :]
+
+    assert refused(content) is Reason.TOO_LARGE
+
+
+def test_a_deflated_file_that_is_a_bomb_is_refused_without_memory(tmp_path: Path) -> None:
+    dataset = make_dicom(tmp_path / "a")
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "small")
+    dataset.add_new(0x00090010, "LO", "BOMB")
+    dataset.add_new(0x00091001, "OB", bytes(2**26))
+    dataset.save_as(tmp_path / "bomb")
+    small, bomb = ((tmp_path / name).read_bytes() for name in ("small", "bomb"))
+
+    assert len(bomb) < 2**18
+    assert header.read(BytesIO(small), len(small), 2**20).Rows == 48
+    with pytest.raises(Refused) as caught:
+        header.read(BytesIO(bomb), len(bomb), 2**25)
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert caught.value.detail == "when inflated"
+
+
+def test_a_dicomdir_says_what_it_is(tmp_path: Path) -> None:
+    listed = {"StudyDate": "20200101", "StudyTime": "1200", "StudyID": "1", "SeriesNumber": 1, "InstanceNumber": 1}
+    make_dicom(tmp_path / "IM1", **listed)
+    directory = FileSet()
+    directory.add(tmp_path / "IM1")
+    directory.write(tmp_path / "media")
+    content = (tmp_path / "media/DICOMDIR").read_bytes()
+
+    with pytest.raises(Refused) as caught:
+        read(content)
+    assert caught.value.reason is Reason.NO_PIXEL_DATA
+    assert "DICOMDIR" in caught.value.detail

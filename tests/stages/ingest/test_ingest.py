@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from pydicom.sequence import Sequence
 from stages.artifacts import index, quarantine
 from stages.ingest import __main__ as ingest
 from stages.ingest import accounting, tree
+from stages.ingest.params import IngestParams
 from stages.ingest.scan import Scanner
 from stages.pseudonyms import DEMO_KEY, PHANTOM_MANUFACTURER, Pseudonyms
 from stages.runtime import UserError
@@ -21,12 +23,13 @@ from tests.conftest import ROOT
 from tests.dicom_files import chest, make_dicom
 
 KEY = Pseudonyms(b"k" * 32)
+SECTION = IngestParams(key_file=Path("k.key"))
 
 
 @pytest.fixture
 def batch(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one empty batch, and a secret key."""
-    (workspace / "params.yaml").write_text("ingest: {key_file: secret.key}\n")
+    (workspace / "params.yaml").write_text("ingest: {key_file: secret.key, max_quarantined_fraction: 1}\n")
     (workspace / "secret.key").write_bytes(b"s" * 64)
     monkeypatch.setattr(sys, "argv", ["ingest", "here"])
     monkeypatch.setenv("RADREPRO_WORKERS", "2")
@@ -37,7 +40,7 @@ def batch(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def account(root: Path) -> accounting.Account:
     """What ingest makes of a folder, in this process."""
-    return accounting.reconcile(map(Scanner(root, KEY), tree.entries(root)), "here")
+    return accounting.reconcile(map(Scanner(root, KEY, SECTION), tree.entries(root)), "here")
 
 
 KINDS = {
@@ -206,7 +209,7 @@ def test_no_identity_leaves_but_in_the_restricted_paths(batch: Path) -> None:
 def test_the_public_key_is_for_the_phantom_only(batch: Path, name: str) -> None:
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / DEMO_KEY, name)
-    Path("params.yaml").write_text(f"ingest: {{key_file: {name}}}\n")
+    Path("params.yaml").write_text(f"ingest: {{key_file: {name}, max_quarantined_fraction: 1}}\n")
     make_dicom(batch / "a", Manufacturer=PHANTOM_MANUFACTURER)
     ingest.main()
     kept = index.path("here").read_bytes()
@@ -230,3 +233,59 @@ def test_a_batch_without_an_image_says_what_it_found_and_writes_nothing(batch: P
         ingest.main()
 
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
+
+
+def test_members_of_archives_are_files_of_the_batch(batch: Path) -> None:
+    for number in range(4):
+        make_dicom(batch / f"IM{number}", chest(number))
+    plain = index.SCHEMA.names
+    ingest.main()
+    loose = index.read("here")[[name for name in plain if name != "file"]]
+    with zipfile.ZipFile(batch / "export.zip", "w") as file:
+        for number in range(4):
+            file.write(batch / f"IM{number}", f"../DICOM/IM{number}")
+            (batch / f"IM{number}").unlink()
+        file.writestr("readme.txt", "no image")
+        file.writestr("inner.zip", b"PK\3\4")
+    (batch / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    (batch / "other.data").write_bytes(b"PK\3\4 and no more")
+    with zipfile.ZipFile(batch / "nothing.zip", "w"):
+        pass
+
+    ingest.main()
+
+    pd.testing.assert_frame_equal(index.read("here")[loose.columns], loose)
+    rejected = quarantine.read(index.quarantine_path("here")).set_index("file")
+    where = index.read_restricted("here")
+    found = {
+        row.path: tuple(rejected.loc[row.file, ["reason", "detail"]]) if row.reason else ""
+        for row in where.itertuples()
+    }
+    assert found == {
+        "broken.zip": ("UNREADABLE", "damaged archive"),
+        "export.zip/inner.zip": ("NOT_DICOM", "an archive inside an archive: unpack it"),
+        "export.zip/readme.txt": ("NOT_DICOM", ""),
+        "nothing.zip": ("NOT_DICOM", "an empty archive"),
+        "other.data": ("NOT_DICOM", "a zip archive: give its name the ending .zip"),
+        **{f"export.zip/../DICOM/IM{number}": "" for number in range(4)},
+    }
+    assert not (batch.parent / "DICOM").exists()
+
+
+def test_too_many_defective_files_fail_the_stage_and_say_which(batch: Path) -> None:
+    Path("params.yaml").write_text("ingest: {key_file: secret.key, max_quarantined_fraction: 0.25}\n")
+    for number in range(3):
+        make_dicom(batch / f"{number}")
+        (batch / f"{number}.txt").write_text("no image")  # harmless: no image is lost with it
+    make("cut", batch / "cut", batch)
+    ingest.main()
+    kept = index.path("here").read_bytes()
+    make("unnamed", batch / "unnamed", batch)
+
+    with pytest.raises(UserError, match=r"2 of 5 files .*1 MISSING_UID, 1 TRUNCATED.*max_quarantined_fraction") as said:
+        ingest.main()
+
+    table = Path(".radrepro/quarantine/ingest@here.csv")
+    assert str(table) in str(said.value)
+    assert sorted(quarantine.read(table)["reason"]) == ["MISSING_UID", *["NOT_DICOM"] * 3, "TRUNCATED"]
+    assert index.path("here").read_bytes() == kept

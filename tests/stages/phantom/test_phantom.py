@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from stages.ingest import accounting, tree
+from stages.ingest.params import IngestParams
 from stages.ingest.scan import Scanner
 from stages.phantom.cohort import FINDINGS, plan
 from stages.pseudonyms import PHANTOM_MANUFACTURER, Pseudonyms
@@ -182,7 +183,9 @@ def test_every_image_has_a_window_within_its_range(parsed: dict[str, FileDataset
 def test_ingest_finds_in_each_export_what_exports_hold_beside_images(folder: Path, drawn: dict[str, bytes]) -> None:
     for where in ("site-a", "site-b"):
         root = folder / "first/data/raw" / where
-        done = accounting.reconcile(map(Scanner(root, Pseudonyms(b"k" * 32)), tree.entries(root)), where)
+        done = accounting.reconcile(
+            map(Scanner(root, Pseudonyms(b"k" * 32), IngestParams(key_file=Path("k.key"))), tree.entries(root)), where
+        )
         reasons = dict(zip(done.restricted["path"], done.restricted["reason"], strict=True))
         copies = [path for path, reason in reasons.items() if reason == "DUPLICATE"]
         assert {path: reason for path, reason in reasons.items() if reason and reason != "DUPLICATE"} == {

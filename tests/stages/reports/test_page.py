@@ -34,7 +34,10 @@ def html(tmp_path: Path) -> str:
         facts=[Fact("AUROC", "0.9", NASTY)],
         figures=[Figure("one", NASTY, "caption", [{"type": "scatter", "x": [1], "y": [2], "name": NASTY}], {})],
         pictures=[("cases", [Picture(np.full((4, 4), 128, np.uint8), "<b>bold</b>")])],
-        tables=[Table("table", ["name"], [[NASTY], [("linked", "recipes/a/report.html")]])],
+        tables=[
+            Table("table", ["name"], [[NASTY], [("linked", "recipes/a/report.html")]]),
+            Table("sentences", ["name", "what"], [["a", "a long sentence"]], words=(1,)),
+        ],
         notes=["a note"],
     )
     page.write(tmp_path / "report.html", content)
@@ -53,6 +56,12 @@ def test_names_are_text_not_markup(html: str) -> None:
     assert NASTY not in html
     assert "<b>bold</b>" not in html
     assert '<a href="recipes/a/report.html">linked</a>' in html
+
+
+def test_a_column_of_sentences_is_marked_and_no_other(html: str) -> None:
+    assert '<th class="words">what</th>' in html
+    assert '<tr><td>a</td><td class="words">a long sentence</td></tr>' in html
+    assert html.count('class="words"') == 2
 
 
 def test_figures_are_data_that_survive_the_page(html: str) -> None:

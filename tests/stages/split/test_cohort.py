@@ -26,10 +26,10 @@ def images(count: int, batch: str = "first") -> pd.DataFrame:
     """Images of as many patients, with what a batch's table has and a cohort has not, too."""
     frame = pd.DataFrame(index=range(count))
     for name, kind in COLUMNS:
-        if name in {"group", "subset"}:
+        if name in {"group", "subset", "days"}:
             continue
         frame[name] = [f"{name} {batch} {n}" for n in range(count)] if kind == pa.string() else np.arange(count)
-    return frame.assign(batch=batch, decoder="of no use to later stages")
+    return frame.assign(batch=batch, day=0, decoder="of no use to later stages")
 
 
 def alternating(count: int) -> npt.NDArray[np.float32]:
@@ -50,6 +50,21 @@ def test_every_labelled_image_keeps_its_label_and_gets_a_side() -> None:
     assert made.classes == ("normal", "sick")
     assert set(made.frame["subset"]) == {side.value for side in Subset}
     assert made.frame["group"].tolist() == frame["patient"].tolist(), "nothing ties them"
+
+
+def test_dates_become_days_since_the_patients_first_study_in_any_batch() -> None:
+    frame = pd.concat([images(20).assign(day=500), images(20, "later").assign(day=730)], ignore_index=True)
+    frame.loc[25, "patient"] = frame.loc[5, "patient"]
+    frame.loc[6, "day"] = NAN
+    values = np.concatenate([alternating(20), alternating(20)])
+    values[5] = NAN  # the first study counts, labelled or not
+
+    made, _ = cohort.build(frame, values, SECTION)
+
+    days = made.frame.set_index("image")["days"]
+    assert days.pop("image later 5") == 230
+    assert np.isnan(days.pop("image first 6"))
+    assert set(days) == {0}
 
 
 def test_an_image_that_came_with_two_deliveries_counts_once() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from stages import params, runtime
-from stages.artifacts import cohort, evaluation, index, model, quarantine
+from stages.account import counting
+from stages.artifacts import cohort, evaluation, images, index, intake, model, quarantine
 from stages.artifacts.cohort import Cohort, Task
 from stages.artifacts.quarantine import Rejected
 from stages.reasons import Reason
@@ -62,6 +63,24 @@ def preprocess(batch: str) -> None:
     folder = Path(f"data/images/{batch}")
     write(folder / "pixels.npy", Path(f"data/index/{batch}.parquet").read_text(encoding="utf-8"))
     quarantine.write(folder / "quarantine.csv", [Rejected(key(batch, "x"), Reason.DECODE_FAILED)])
+
+
+def account(_: str) -> None:
+    batches = {}
+    for batch in params.load()["batches"]:
+        files = len(list(Path(f"data/raw/{batch}").iterdir()))
+        tables = (index.quarantine_path(batch), images.quarantine_path(batch))
+        reasons = [reason for path in tables for reason in quarantine.read(path)["reason"]]
+        batches[batch] = {
+            "files": files,
+            "accepted": files - 2,
+            "used": files - 3,
+            "images": files - 3,
+            "duplicates": 0,
+            "quarantined": len(reasons),
+            "reasons": {name: reasons.count(name) for name in sorted(set(reasons))},
+        }
+    intake.write({"batches": batches, "total": counting.total(batches.values())})
 
 
 def split(_: str) -> None:

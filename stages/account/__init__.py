@@ -1,0 +1,1 @@
+"""What became of every file that came in, over all batches."""

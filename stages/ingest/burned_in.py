@@ -1,0 +1,43 @@
+"""Text in the pixels: what the header says of it, and which images are not believed without a word."""
+
+from pydicom.dataset import Dataset
+
+from stages import regions
+from stages.ingest.params import IngestParams
+from stages.reasons import Reason, Refused
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # the SOP class, and with a suffix its multi-frame ones (PS3.4 B.5)
+DOUBTFUL = regions.ULTRASOUND | {"SC", "XA", "RF"}
+"""(0008,0060) of devices that write names into images. RF is XA's sister: the same equipment, the same habits."""
+
+
+def stated(header: Dataset, section: IngestParams) -> str | None:
+    """Burned In Annotation (0028,0301): YES, NO, or None where it is not stated.
+
+    An ultrasound image with regions that leave something out passes: preprocess crops it to them, always. ``NO`` is
+    believed.
+
+    Raises
+    ------
+    Refused
+        With ``BURNED_IN``.
+    """
+    value = str(header.get("BurnedInAnnotation") or "").strip(" \0").upper()
+    if value == "NO" or _cropped(header):
+        return value if value in {"YES", "NO"} else None
+    if value == "YES":
+        raise Refused(Reason.BURNED_IN, "the header says so")
+    if section.burned_in_absent == "quarantine" and _doubtful(header):
+        raise Refused(Reason.BURNED_IN, "not stated, and its kind often has it")
+    return None
+
+
+def _cropped(header: Dataset) -> bool:
+    found = regions.usable(header)
+    return bool(found) and regions.bounds(found) != (0, header.Rows, 0, header.Columns)
+
+
+def _doubtful(header: Dataset) -> bool:
+    modality = str(header.get("Modality") or "").strip(" \0").upper()
+    kind = str(header.get("SOPClassUID") or "")
+    return modality in DOUBTFUL or kind == _SECONDARY_CAPTURE or kind.startswith(_SECONDARY_CAPTURE + ".")

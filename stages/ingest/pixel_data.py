@@ -1,0 +1,86 @@
+"""Tell whether a file's pixel data is there whole, without reading it.
+
+pydicom gives a file that was cut short as a dataset without pixel data, and says nothing (it reads on where it can).
+Here the length that the pixel data claims is compared with the file's.
+"""
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import get_expected_length
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from stages.reasons import Reason, Refused
+
+PIXEL_DATA = 0x7FE00010
+_FLOATING = (0x7FE00008, 0x7FE00009)
+TAGS = frozenset([PIXEL_DATA, *_FLOATING])
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _DELIMITER = 0xE000, 0xE0DD
+
+
+class Element(NamedTuple):
+    """The last top-level element that was begun: where its value starts, and the length that it claims."""
+
+    tag: int
+    start: int
+    length: int
+
+
+def check(file: BinaryIO, size: int, header: Dataset, last: Element, most: int) -> None:
+    """Refuse a header whose pixel data is not there, or not whole, or larger than ``most`` bytes a frame.
+
+    ``last`` is the last element that was begun: the pixel data, if there is any.
+
+    Raises
+    ------
+    Refused
+        With ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE``, ``UNREADABLE`` or ``UNSUPPORTED``.
+    """
+    syntax = header.file_meta.TransferSyntaxUID
+    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise Refused(Reason.NO_PIXEL_DATA, "a DICOMDIR: the files that it lists are read by themselves")
+    deflated = syntax == DeflatedExplicitVRLittleEndian  # zlib checked its end; positions are not the file's
+    if last.tag in _FLOATING:
+        raise Refused(Reason.UNSUPPORTED, "floating-point pixels")
+    if last.tag != PIXEL_DATA:
+        whole = deflated or _ends_well(file, size, last)
+        raise Refused(Reason.NO_PIXEL_DATA if whole else Reason.TRUNCATED)
+    if last.length == 0:
+        raise Refused(Reason.NO_PIXEL_DATA, "empty")
+    if not (header.Rows and header.Columns):
+        raise Refused(Reason.UNREADABLE, "no Rows or no Columns")
+    if header.Rows * header.Columns * (header.get("SamplesPerPixel") or 1) * -(-header.BitsAllocated // 8) > most:
+        raise Refused(Reason.TOO_LARGE, "one frame")
+    if last.length == _UNDEFINED:
+        _check_fragments(file, size, last.start)
+    elif not deflated and last.start + last.length > size:
+        raise Refused(Reason.TRUNCATED)
+    elif not syntax.is_encapsulated and last.length < get_expected_length(header):
+        raise Refused(Reason.TRUNCATED, "fewer pixels than Rows, Columns and Number of Frames say")
+
+
+def _ends_well(file: BinaryIO, size: int, last: Element) -> bool:
+    """Whether a file without pixel data ends where its last element does."""
+    if last.length != _UNDEFINED:
+        return last.start + last.length == size
+    file.seek(-8, 2)
+    return file.read(8) in (struct.pack("<HHL", 0xFFFE, _DELIMITER, 0), struct.pack(">HHL", 0xFFFE, _DELIMITER, 0))
+
+
+def _check_fragments(file: BinaryIO, size: int, start: int) -> None:
+    """Walk over encapsulated pixel data (PS3.5 annex A.4) from item to item, up to its delimiter."""
+    position, fragments = start, -1  # the first item is the offset table
+    while position + 8 <= size:
+        file.seek(position)
+        group, element, length = struct.unpack("<HHL", file.read(8))
+        if (group, element) == (0xFFFE, _DELIMITER):
+            if fragments < 1:
+                raise Refused(Reason.NO_PIXEL_DATA, "empty")
+            return
+        if (group, element) != (0xFFFE, _ITEM):
+            raise Refused(Reason.UNREADABLE, "pixel data is not a sequence of fragments")
+        position += 8 + length
+        fragments += 1
+    raise Refused(Reason.TRUNCATED)
