@@ -80,6 +80,7 @@ def add_batch(name: str, source: Path, table: Path) -> str:
         undo.callback(target.with_name(target.name + ".dvc").unlink, missing_ok=True)
         _under_dvc(target, merged)
         undo.pop_all()
+    runtime.forget(f"add-batch@{name}")  # the scan's finished chunks hold paths
 
     removed = tidy() if first else ""
     lines = [f"{name}: {account.summary()}", *fit]

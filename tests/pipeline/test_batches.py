@@ -213,6 +213,9 @@ def test_what_dvc_remembers_of_files_is_in_the_project_for_its_owner_alone(deliv
     with Repo() as repo:
         assert Path(repo.site_cache_dir).is_relative_to(batches.DVC_STATE.resolve())
     assert stat.S_IMODE(batches.DVC_STATE.stat().st_mode) == 0o700
+    assert not [path for path in Path(".radrepro/work").rglob("*") if path.is_file()], (
+        "the scan's chunks hold paths, too"
+    )
     remembered = [path.read_bytes() for path in batches.DVC_STATE.rglob("*") if path.is_file()]
     assert any(b"IM0" in content for content in remembered)
 
