@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -178,3 +179,38 @@ def test_a_dicomdir_says_what_it_is(tmp_path: Path) -> None:
         read(content)
     assert caught.value.reason is Reason.NO_PIXEL_DATA
     assert "DICOMDIR" in caught.value.detail
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+def test_a_header_longer_than_what_is_read_at_first(undefined: bool, tmp_path: Path) -> None:
+    items = [Dataset() for _ in range(3000)]
+    for item in items:
+        item.CodeMeaning, item.is_undefined_length_sequence_item = "x" * 30, undefined
+    dataset = make_dicom(tmp_path / "a", ReferencedImageSequence=items)
+    dataset["ReferencedImageSequence"].is_undefined_length = undefined
+    dataset.save_as(tmp_path / "a", enforce_file_format=True)
+    content = (tmp_path / "a").read_bytes()
+
+    assert content.index(b"\xe0\x7f\x10\x00OW") > 2**16
+    assert (read(content).Rows, read(content).Columns) == (48, 40)
+    assert refused(content[:-60]) is Reason.TRUNCATED
+    assert refused(content[: 2**16]) in {Reason.TRUNCATED, Reason.UNREADABLE}
+
+
+@pytest.mark.parametrize("beyond", range(-14, 4, 2))
+def test_pixel_data_that_begins_about_where_the_first_read_ends(beyond: int, tmp_path: Path) -> None:
+    mark = b"\xe0\x7f\x10\x00OW"
+    make_dicom(tmp_path / "a", ImageComments="")
+    missing = 2**16 - (tmp_path / "a").read_bytes().index(mark) + beyond
+    make_dicom(tmp_path / "a", ImageComments="x" * missing)
+    content = (tmp_path / "a").read_bytes()
+
+    assert content.index(mark) == 2**16 + beyond
+    assert read(content).Rows == 48
+    assert refused(content[:-60]) is Reason.TRUNCATED
+
+
+def test_a_file_that_names_the_deflated_syntax_is_not_inflated(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", ImageComments=DeflatedExplicitVRLittleEndian)
+
+    assert read((tmp_path / "a").read_bytes()).Rows == 48
