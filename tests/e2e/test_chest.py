@@ -40,7 +40,7 @@ def chest(shared_data: Path, new_clone: Callable[[str], Clone]) -> Clone:
         assert "images of" in said.stdout
         assert "are labelled" in said.stdout
     awkward = clone.path / "data/raw/corpus"
-    shutil.copytree(source / "dicom-corpus", awkward, ignore=shutil.ignore_patterns("manifest.csv"))
+    shutil.copytree(shared_data / "dicom-corpus", awkward, ignore=shutil.ignore_patterns("manifest.csv"))
     clone.edit(
         {
             "batches": ["nih-a", "nih-b", "corpus"],
