@@ -1,7 +1,7 @@
 """Identifiers as keyed hashes: a person has one key in every batch, and nobody without the secret can tell who."""
 
-import hashlib
 import hmac
+from functools import cached_property
 from pathlib import Path
 
 from stages.runtime import UserError
@@ -21,6 +21,10 @@ class Pseudonyms:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each identifier: half the work is the key's
+
+    def __reduce__(self) -> tuple[type["Pseudonyms"], tuple[bytes]]:
+        return Pseudonyms, (self._key,)
 
     @classmethod
     def from_file(cls, path: Path) -> "Pseudonyms":
@@ -44,7 +48,7 @@ class Pseudonyms:
             )
         return cls(key)
 
-    @property
+    @cached_property
     def public(self) -> bool:
         """Whether this is the demonstration's key, under whatever name: then its hashes protect nobody."""
         published = Path(__file__).parents[1] / DEMO_KEY  # wherever the stage runs
@@ -56,7 +60,9 @@ class Pseudonyms:
         DICOM pads values with spaces and NUL (PS3.5 section 6.2): they are not part of the identifier.
         """
         text = identifier.strip(" \0")
-        return hmac.new(self._key, f"{kind}:{text}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+        keyed = self._keyed.copy()
+        keyed.update(f"{kind}:{text}".encode("utf-8", "surrogatepass"))
+        return keyed.hexdigest()[:32]
 
     def shift(self, patient: str) -> int:
         """Days to shift a patient's dates by: -18,262 to 18,262 (50 years), as good as random without the key."""

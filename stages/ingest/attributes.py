@@ -4,9 +4,9 @@ import re
 from datetime import date, datetime
 
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from stages.ingest import vocabulary
+from stages.ingest.elements import number, text
 from stages.pseudonyms import PHANTOM_MANUFACTURER, Pseudonyms
 from stages.reasons import Reason, Refused
 
@@ -14,17 +14,9 @@ OLDEST = 89.0
 """Above it an age is given as 90: there are so few that it would name the person (HIPAA's safe harbour)."""
 
 _LONGEST_LIFE = 130
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 _MOST_FRAMES = 2**31 - 1
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """A value as text, padding removed, several joined as they are in the file; empty where it is absent."""
-    value = header.get(keyword)
-    if value is None:
-        return ""
-    joined = "\\".join(str(part) for part in value) if isinstance(value, MultiValue) else str(value)
-    return joined.strip(" \0")
 
 
 def of_phantom(header: Dataset) -> bool:
@@ -53,25 +45,25 @@ def keep(header: Dataset, pseudonyms: Pseudonyms) -> dict[str, object]:
     if not identity["patient"]:
         raise Refused(Reason.MISSING_PATIENT_ID)
     site = text(header, "InstitutionName")
-    frames = int(header.get("NumberOfFrames") or 1)
+    frames = int(number(header, "NumberOfFrames") or 1)
     if not 1 <= frames <= _MOST_FRAMES:
         raise Refused(Reason.UNREADABLE, "Number of Frames")
-    phantom = of_phantom(header)
+    maker, studied = text(header, "Manufacturer"), text(header, "StudyDate")
     return {
         **{kind: pseudonyms.of(kind, value) for kind, value in identity.items()},
         "site": pseudonyms.of("site", site) if site else None,
         "modality": vocabulary.coded(text(header, "Modality"), vocabulary.MODALITIES),
-        "manufacturer": PHANTOM_MANUFACTURER if phantom else vocabulary.manufacturer(text(header, "Manufacturer")),
+        "manufacturer": maker if maker == PHANTOM_MANUFACTURER else vocabulary.manufacturer(maker),
         "body_part": vocabulary.coded(text(header, "BodyPartExamined"), vocabulary.BODY_PARTS),
         "view": vocabulary.coded(text(header, "ViewPosition"), vocabulary.VIEWS),
         "laterality": vocabulary.coded(text(header, "ImageLaterality"), vocabulary.LATERALITIES, None),
         "sex": vocabulary.coded(text(header, "PatientSex"), vocabulary.SEXES, None),
-        "age": age(text(header, "PatientAge"), text(header, "PatientBirthDate"), text(header, "StudyDate")),
-        "day": day(text(header, "StudyDate"), identity["patient"], pseudonyms),
+        "age": age(text(header, "PatientAge"), text(header, "PatientBirthDate"), studied),
+        "day": day(studied, identity["patient"], pseudonyms),
         "frames": frames,
-        "rows": int(header.Rows),
-        "columns": int(header.Columns),
-        "bits_stored": int(header.get("BitsStored") or header.BitsAllocated),
+        "rows": int(number(header, "Rows")),
+        "columns": int(number(header, "Columns")),
+        "bits_stored": int(number(header, "BitsStored") or number(header, "BitsAllocated")),
         "photometric": vocabulary.coded(text(header, "PhotometricInterpretation"), vocabulary.PHOTOMETRIC),
         "transfer_syntax": str(header.file_meta.TransferSyntaxUID),
     }
@@ -79,7 +71,7 @@ def keep(header: Dataset, pseudonyms: Pseudonyms) -> dict[str, object]:
 
 def age(stated: str, born: str, studied: str) -> float | None:
     """Years: as stated (PS3.5 AS, such as ``045Y`` or ``018M``), else whole years from the dates; None if unknown."""
-    if match := re.fullmatch(r"(\d{1,3})([DWMY])", stated):
+    if match := _AGE.fullmatch(stated):
         years = int(match[1]) * _YEARS[match[2]]
     else:
         birth, study = _date(born), _date(studied)
@@ -99,6 +91,8 @@ def day(studied: str, patient: str, pseudonyms: Pseudonyms) -> int | None:
 
 def _date(value: str) -> date | None:
     try:
+        if len(value) == 8 and value.isascii() and value.isdigit():  # noqa: PLR2004 - PS3.5 DA; as below, sooner
+            return date.fromisoformat(value)
         return datetime.strptime(value.replace(".", ""), "%Y%m%d").date()  # noqa: DTZ007 - a day, no moment
     except ValueError:
         return None

@@ -3,6 +3,7 @@
 from pydicom.dataset import Dataset
 
 from stages import regions
+from stages.ingest.elements import text
 from stages.ingest.params import IngestParams
 from stages.reasons import Reason, Refused
 
@@ -22,7 +23,7 @@ def stated(header: Dataset, section: IngestParams) -> str | None:
     Refused
         With ``BURNED_IN``.
     """
-    value = str(header.get("BurnedInAnnotation") or "").strip(" \0").upper()
+    value = text(header, "BurnedInAnnotation").upper()
     if value == "NO" or _cropped(header):
         return value if value in {"YES", "NO"} else None
     if value == "YES":
@@ -38,6 +39,6 @@ def _cropped(header: Dataset) -> bool:
 
 
 def _doubtful(header: Dataset) -> bool:
-    modality = str(header.get("Modality") or "").strip(" \0").upper()
-    kind = str(header.get("SOPClassUID") or "")
+    modality = text(header, "Modality").upper()
+    kind = text(header, "SOPClassUID")
     return modality in DOUBTFUL or kind == _SECONDARY_CAPTURE or kind.startswith(_SECONDARY_CAPTURE + ".")

@@ -1,6 +1,9 @@
 """Read a DICOM file's header, up to its pixel data."""
 
 import zlib
+from contextlib import suppress
+from functools import lru_cache
+from io import BytesIO
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
@@ -13,12 +16,13 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from stages.ingest import pixel_data
+from stages.ingest import elements, pixel_data
 from stages.ingest.pixel_data import Element
 from stages.reasons import Reason, Refused
 
 _META_GROUP = 2
-_FIRST_BYTES, _PIECE = 4096, 2**20
+_BEGINNING = 2**16  # bytes that hold most headers
+_PIECE = 2**20
 _ZIP = b"PK\3\4"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
 
@@ -43,26 +47,23 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
     Refused
         With ``NOT_DICOM``, ``UNREADABLE``, ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE`` or ``UNSUPPORTED``.
     """
-    start = file.read(_FIRST_BYTES)
+    beginning = file.read(_BEGINNING)
     file.seek(0)
-    part10 = _is_part10(start)
+    part10 = _is_part10(beginning)
     try:
-        if DeflatedExplicitVRLittleEndian.encode() in start:
+        if deflated := DeflatedExplicitVRLittleEndian.encode() in beginning:
             _check_inflated(file, most)
-        header, last = _parse(file)
-        image = all(keyword in header for keyword in ("Rows", "Columns", "BitsAllocated"))
+        header, last = _parse_beginning(beginning, size) or _parse(file, None if deflated else size)
     except Refused:
         raise
     except MemoryError:
         raise Refused(Reason.TOO_LARGE) from None
     except Exception as error:  # noqa: BLE001 - damaged files raise errors of every kind
         raise Refused(Reason.UNREADABLE if part10 else Reason.NOT_DICOM, type(error).__name__) from None
-    if not part10 and not (
-        image and last.tag == pixel_data.PIXEL_DATA
-    ):  # a file without preamble must show that it is an image
+    if not part10 and not _is_image(header, last):  # a file without preamble must show what it is
         raise Refused(Reason.NOT_DICOM)
     try:
-        header.file_meta.TransferSyntaxUID = _transfer_syntax(header)
+        _settle_transfer_syntax(header)
         pixel_data.check(file, size, header, last, most)
     except Refused:
         raise
@@ -83,7 +84,10 @@ def _is_part10(start: bytes) -> bool:
 def _check_inflated(file: BinaryIO, most: int) -> None:
     """Inflate without keeping (PS3.5 section A.5): a file of 1 MB can hold 1 GB, and pydicom inflates it whole."""
     read_preamble(file, force=True)
-    read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != _META_GROUP)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != _META_GROUP)  # noqa: FBT003
+    if meta.get("TransferSyntaxUID", DeflatedExplicitVRLittleEndian) != DeflatedExplicitVRLittleEndian:
+        file.seek(0)  # named, but as the syntax of something else
+        return
     stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
     rest = file.read(_PIECE)
     while rest and not stream.eof:
@@ -94,23 +98,46 @@ def _check_inflated(file: BinaryIO, most: int) -> None:
     file.seek(0)
 
 
-def _parse(file: BinaryIO) -> tuple[Dataset, Element]:
-    last = Element(0, 0, 0)
+def _parse_beginning(beginning: bytes, size: int) -> tuple[Dataset, Element] | None:
+    """As :func:`_parse`, if the pixel data begins here. In memory: a file is asked for its position at each element."""
+    with suppress(Exception):  # it shows again in the whole file, unless it was that the rest is missing here
+        header, last = _parse(BytesIO(beginning), size)
+        return (header, last) if last.tag in pixel_data.TAGS else None
+    return None
+
+
+def _parse(file: BinaryIO, size: int | None) -> tuple[Dataset, Element]:
+    """The header, and the last element that was begun; ``size`` of the file, where positions are the file's."""
+    last, tell = (0, 0, 0), file.tell
 
     def stop(tag: int, _: str | None, length: int) -> bool:
         nonlocal last
-        last = Element(int(tag), file.tell(), length)
-        return last.tag in pixel_data.TAGS
+        last = tag, tell(), length
+        # a value that ends after its file is not read: pydicom would ask for memory for all that it claims
+        beyond = size is not None and length != pixel_data.UNDEFINED and last[1] + length > size
+        return tag in pixel_data.TAGS or beyond
 
-    return read_partial(file, stop_when=stop, force=True), last
+    header = read_partial(file, stop_when=stop, force=True, specific_tags=elements.TAGS)
+    return header, Element(*last)
 
 
-def _transfer_syntax(header: Dataset) -> UID:
+def _is_image(header: Dataset, last: Element) -> bool:
+    return last.tag == pixel_data.PIXEL_DATA and all(word in header for word in ("Rows", "Columns", "BitsAllocated"))
+
+
+def _settle_transfer_syntax(header: Dataset) -> None:
     stated = header.file_meta.get("TransferSyntaxUID")
     if stated is None:  # then what pydicom found out from the first elements
         implicit, little = header.original_encoding
-        return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-    syntax = UID(stated)
-    if syntax.is_private or not syntax.is_transfer_syntax:
+        known = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = known
+        return
+    if not isinstance(stated, UID):
+        stated = header.file_meta.TransferSyntaxUID = UID(stated)
+    if not _is_transfer_syntax(stated):
         raise Refused(Reason.UNSUPPORTED, "unknown transfer syntax")
-    return syntax
+
+
+@lru_cache(maxsize=64)
+def _is_transfer_syntax(uid: UID) -> bool:
+    return not uid.is_private and uid.is_transfer_syntax

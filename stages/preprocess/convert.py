@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+from pydicom.uid import UID
 
 from stages import files
 from stages.artifacts.quarantine import Rejected
@@ -64,7 +65,7 @@ class Converter:
 
     def lost(self, item: Item, reason: Reason) -> Rejected:
         """The result for a file that ended its process."""
-        return Rejected(item.file, reason, codecs.codec(item.transfer_syntax).package)
+        return Rejected(item.file, reason, UID(item.transfer_syntax).name)
 
     def stamp(self, item: Item) -> tuple[int, int] | None:
         """What tells that the file has changed."""

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -6,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
+    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -92,13 +95,37 @@ def test_bytes_that_are_no_image_are_refused_whatever_they_are(content: bytes, s
 
 
 def test_files_that_are_dicom_but_no_image(tmp_path: Path) -> None:
-    make_dicom(tmp_path / "report", PixelData=None)
+    make_dicom(tmp_path / "report", PixelData=None, Rows=None, SOPClassUID=BasicTextSRStorage)
     make_dicom(tmp_path / "empty", Rows=0)
 
     assert refused((tmp_path / "report").read_bytes()) is Reason.NO_PIXEL_DATA
     assert refused((tmp_path / "empty").read_bytes()) is Reason.UNREADABLE
     assert refused(b"") is Reason.NOT_DICOM
     assert refused(os.urandom(5000)) is Reason.NOT_DICOM
+
+
+def test_an_image_that_was_cut_between_two_elements_is_not_taken_for_a_report(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a")
+    content = (tmp_path / "a").read_bytes()
+
+    for first_lost in (b"\xe0\x7f\x10\x00", b"\x28\x00\x10\x00US", b"\x10\x00\x20\x00LO"):  # pixels, Rows, PatientID
+        assert refused(content[: content.index(first_lost)]) is Reason.TRUNCATED
+
+
+def test_a_value_that_ends_after_its_file_takes_no_memory(tmp_path: Path) -> None:
+    """pydicom would ask for all that it claims, and what becomes of that hangs on the machine."""
+    make_dicom(tmp_path / "a", ImageComments="a comment")
+    content = (tmp_path / "a").read_bytes()
+    at = content.index(b"\x20\x00\x00\x40LT")
+    (tmp_path / "a").write_bytes(content[: at + 4] + b"UT\0\0" + b"\xf0\xff\xff\x7f" + content[at + 8 :])
+    tracemalloc.start()
+    with (tmp_path / "a").open("rb") as file, pytest.raises(Refused) as caught:
+        header.read(file, len(content) + 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert caught.value.reason is Reason.TRUNCATED
+    assert peak < 2**24
 
 
 def test_an_unknown_transfer_syntax_does_not_pass_and_is_not_told(tmp_path: Path) -> None:
@@ -152,3 +179,38 @@ def test_a_dicomdir_says_what_it_is(tmp_path: Path) -> None:
         read(content)
     assert caught.value.reason is Reason.NO_PIXEL_DATA
     assert "DICOMDIR" in caught.value.detail
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+def test_a_header_longer_than_what_is_read_at_first(undefined: bool, tmp_path: Path) -> None:
+    items = [Dataset() for _ in range(3000)]
+    for item in items:
+        item.CodeMeaning, item.is_undefined_length_sequence_item = "x" * 30, undefined
+    dataset = make_dicom(tmp_path / "a", ReferencedImageSequence=items)
+    dataset["ReferencedImageSequence"].is_undefined_length = undefined
+    dataset.save_as(tmp_path / "a", enforce_file_format=True)
+    content = (tmp_path / "a").read_bytes()
+
+    assert content.index(b"\xe0\x7f\x10\x00OW") > 2**16
+    assert (read(content).Rows, read(content).Columns) == (48, 40)
+    assert refused(content[:-60]) is Reason.TRUNCATED
+    assert refused(content[: 2**16]) in {Reason.TRUNCATED, Reason.UNREADABLE}
+
+
+@pytest.mark.parametrize("beyond", range(-14, 4, 2))
+def test_pixel_data_that_begins_about_where_the_first_read_ends(beyond: int, tmp_path: Path) -> None:
+    mark = b"\xe0\x7f\x10\x00OW"
+    make_dicom(tmp_path / "a", ImageComments="")
+    missing = 2**16 - (tmp_path / "a").read_bytes().index(mark) + beyond
+    make_dicom(tmp_path / "a", ImageComments="x" * missing)
+    content = (tmp_path / "a").read_bytes()
+
+    assert content.index(mark) == 2**16 + beyond
+    assert read(content).Rows == 48
+    assert refused(content[:-60]) is Reason.TRUNCATED
+
+
+def test_a_file_that_names_the_deflated_syntax_is_not_inflated(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", ImageComments=DeflatedExplicitVRLittleEndian)
+
+    assert read((tmp_path / "a").read_bytes()).Rows == 48
