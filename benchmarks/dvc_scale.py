@@ -1,6 +1,6 @@
 """What DVC costs by the file and by the gigabyte, and from that what 400,000 radiographs of 12.5 MB cost, on paper.
 
-    python benchmarks/dvc_scale.py [--files 2000] [--many 20000] [--preprocess 0.050] [--disk 500]
+    python benchmarks/dvc_scale.py [--files 2000] [--many 20000] [--preprocess 0.050] [--disk 500 3000]
 
 The first table is measured here, in a folder for temporary files that needs 10 GB; the second is reckoned from it. The
 files lie in the page cache when DVC reads them: what a disk adds is in the second table as its own row.
@@ -9,6 +9,7 @@ files lie in the page cache when DVC reads them: what a disk adds is in the seco
 import argparse
 import hashlib
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ class Constants(NamedTuple):
     link_gb: float  # s, where the cache is linked to and not copied
     noop: float  # s, of nothing but starting
     noop_file: float  # s, of both stages that depend on a batch
+    mib: float
     mib_file: float
     md5_gb: float  # s
     sha256_gb: float  # s
@@ -65,14 +67,16 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--many", type=int, default=20_000)
     parser.add_argument("--preprocess", type=float, default=0.050, help="seconds to decode and convert an image")
-    parser.add_argument("--disk", type=float, default=500, help="MB/s that the disk reads and writes")
+    parser.add_argument("--disk", type=float, nargs="+", default=[500, 3000], help="MB/s that disks read and write")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["DVC_SITE_CACHE_DIR"] = str(Path(folder) / "state")
         constants = measure(given.files, given.many)
     print()
-    estimate(constants, given.preprocess, given.disk * MB)
+    for disk in given.disk:
+        hours(constants, given.preprocess, disk * MB)
+    sizes(constants)
 
 
 # --- measured
@@ -80,24 +84,28 @@ def main() -> None:
 
 def measure(files: int, many: int) -> Constants:
     print("| what | files | MB each | seconds | MiB of memory |\n|---|---|---|---|---|")
-    large = [scenario(files, MB, "copy"), scenario(files // 100, 100 * MB, "copy"), scenario(files, MB, "hardlink")]
-    few, lots = scenario(files, 1000, "copy"), scenario(many, 1000, "copy")
+    copied, _ = scenario(files, MB, "copy")
+    scenario(files // 100, 100 * MB, "copy")
+    linked, _ = scenario(files, MB, "hardlink")
+    few, _ = scenario(files, 1000, "copy")
+    lots, kept = scenario(many, 1000, "copy")
     more = many - files
     per_file = (lots["add"].seconds - few["add"].seconds) / more
     size = files * MB / GB
     constants = Constants(
         add_file=per_file,
-        add_gb=(large[0]["add"].seconds - few["add"].seconds) / size,
-        link_gb=(large[2]["add"].seconds - few["add"].seconds) / size,
+        add_gb=(copied["add"].seconds - few["add"].seconds) / size,
+        link_gb=(linked["add"].seconds - few["add"].seconds) / size,
         noop=few["repro, nothing changed"].seconds
         - files * (lots["repro, nothing changed"].seconds - few["repro, nothing changed"].seconds) / more,
         noop_file=(lots["repro, nothing changed"].seconds - few["repro, nothing changed"].seconds) / more,
+        mib=few["add"].mib,
         mib_file=(lots["add"].mib - few["add"].mib) / more,
         md5_gb=hashing("md5"),
         sha256_gb=hashing("sha256"),
         index_row=row_bytes(index.SCHEMA),
         image_row=row_bytes(images.SCHEMA),
-        listing_file=lots["bytes"].seconds / many,
+        listing_file=kept / many,
     )
     print("\n| constant | value |\n|---|---|")
     for name, value, unit in (
@@ -108,7 +116,8 @@ def measure(files: int, many: int) -> Constants:
         ("SHA-256, per GB, one core", constants.sha256_gb, "s"),
         ("`dvc repro` where nothing changed, at least", constants.noop, "s"),
         ("`dvc repro` where nothing changed, per file of data/raw", constants.noop_file * 1e3, "ms"),
-        ("memory of DVC, per file", constants.mib_file * 1024, "KiB"),
+        ("memory of `dvc add`, at least", constants.mib, "MiB"),
+        ("memory of `dvc add`, per file", constants.mib_file * 1024, "KiB"),
         ("what DVC writes of a file (listing and state), per file", constants.listing_file, "bytes"),
         ("index, per file", constants.index_row, "bytes"),
         ("rows.parquet, per image", constants.image_row, "bytes"),
@@ -118,8 +127,8 @@ def measure(files: int, many: int) -> Constants:
     return constants
 
 
-def scenario(count: int, size: float, link: str) -> dict[str, Cost]:
-    """Every command on a project of ``count`` files in two batches' worth of folders."""
+def scenario(count: int, size: float, link: str) -> tuple[dict[str, Cost], int]:
+    """Every command on a project of ``count`` files, 100 in a folder; and how many bytes DVC keeps of them."""
     project = Path(tempfile.mkdtemp(dir="."))
     top = Path.cwd()
     os.chdir(project)
@@ -136,8 +145,8 @@ def scenario(count: int, size: float, link: str) -> dict[str, Cost]:
         Path("dvc.yaml").write_text(PIPELINE)
         costs = {"add": run("dvc", "add", "--quiet", "raw")}
         run("dvc", "repro", "--quiet")
-        costs["status"] = run("dvc", "status", "--quiet")
-        costs["repro, nothing changed"] = run("dvc", "repro", "--quiet")
+        costs["status"] = run("dvc", "status", "--quiet", times=3)
+        costs["repro, nothing changed"] = run("dvc", "repro", "--quiet", times=3)
         one = next(path for path in sorted(Path("raw").rglob("*")) if path.is_file())
         one.unlink()  # linked to the cache: a new file, not a new content
         one.write_bytes(b"changed" + block[7:])
@@ -145,25 +154,31 @@ def scenario(count: int, size: float, link: str) -> dict[str, Cost]:
         for name, cost in costs.items():
             how = ", hardlink" if link == "hardlink" else ""
             print(f"| dvc {name}{how} | {count:,} | {size / MB:g} | {cost.seconds:.2f} | {cost.mib:.0f} |", flush=True)
-        written = [*Path(".dvc/cache").rglob("*.dir"), *Path(os.environ["DVC_SITE_CACHE_DIR"]).rglob("*.db")]
-        costs["bytes"] = Cost(max(path.stat().st_size for path in written if path.suffix == ".dir"), 0)
-        costs["bytes"] = Cost(
-            costs["bytes"].seconds + sum(path.stat().st_size for path in written if path.suffix == ".db"), 0
-        )
-        return costs
+        listing = max(path.stat().st_size for path in Path(".dvc/cache").rglob("*.dir"))
+        state = sum(path.stat().st_size for path in Path(os.environ["DVC_SITE_CACHE_DIR"]).rglob("*.db"))
+        return costs, listing + state
     finally:
         os.chdir(top)
         shutil.rmtree(project)
         shutil.rmtree(os.environ["DVC_SITE_CACHE_DIR"], ignore_errors=True)
 
 
-def run(*command: str) -> Cost:
-    started = time.perf_counter()
+def run(*command: str, times: int = 1) -> Cost:
+    """The quickest of so many runs."""
+    return min(run_once(*command) for _ in range(times))
+
+
+def run_once(*command: str) -> Cost:
+    started, peak = time.perf_counter(), 0.0
     process = subprocess.Popen(command)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
+    while process.poll() is None:  # the kernel's own figure for a child starts at its parent's size
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        if found := re.search(r"VmHWM:\s+(\d+)", status):
+            peak = int(found[1]) / 1024
+        time.sleep(0.01)
+    if process.returncode:
         sys.exit(f"{' '.join(command)} failed")
-    return Cost(time.perf_counter() - started, used.ru_maxrss / 1024)
+    return Cost(time.perf_counter() - started, peak)
 
 
 def hashing(name: str) -> float:
@@ -197,8 +212,8 @@ def row_bytes(schema: pa.Schema, rows: int = 50_000) -> float:
 # --- reckoned
 
 
-def estimate(found: Constants, preprocess: float, disk: float) -> None:
-    """Hours and memory for all images; each step takes the longer of its work and the disk's.
+def hours(found: Constants, preprocess: float, disk: float) -> None:
+    """Hours for all images; each step takes the longer of its work and the disk's.
 
     DVC hashes the files of one folder in up to four threads, but a folder's only file in one: here, all in one.
     """
@@ -220,12 +235,17 @@ def estimate(found: Constants, preprocess: float, disk: float) -> None:
     ]
     for name, seconds in [*rows, ("**all**", [sum(column) for column in zip(*(row[1] for row in rows), strict=True)])]:
         print(f"| {name} | {' | '.join(f'{value / 3600:.1f}' for value in seconds)} |")
-    print("\n| files in a batch | batches | `dvc add` of one | memory of DVC | `dvc repro` of all, nothing changed |")
+    print()
+
+
+def sizes(found: Constants) -> None:
+    """What batches of several sizes ask of DVC, and how large the outputs are."""
+    print("| files in a batch | batches | `dvc add` of one | memory of DVC | `dvc repro` of all, nothing changed |")
     print("|---|---|---|---|---|")
     for files in (2_000, 10_000, 20_000, 50_000, IMAGES):
         added = files * found.add_file + files * SIZE / GB * found.link_gb
         print(
-            f"| {files:,} | {IMAGES // files} | {added / 60:.1f} min | {150 + files * found.mib_file:,.0f} MiB | "
+            f"| {files:,} | {IMAGES // files} | {added / 60:.1f} min | {found.mib + files * found.mib_file:,.0f} MiB | "
             f"{found.noop + IMAGES * found.noop_file:.0f} s |"
         )
     print("\n| output | size |\n|---|---|")
