@@ -34,6 +34,8 @@ def stated(header: Dataset, section: IngestParams) -> str | None:
 
 
 def _cropped(header: Dataset) -> bool:
+    if text(header, "Modality").upper() not in regions.ULTRASOUND:  # regions asks too, at ten times the price
+        return False
     found = regions.usable(header)
     return bool(found) and regions.bounds(found) != (0, header.Rows, 0, header.Columns)
 

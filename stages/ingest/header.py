@@ -21,7 +21,7 @@ from stages.ingest.pixel_data import Element
 from stages.reasons import Reason, Refused
 
 _META_GROUP = 2
-_BEGINNING = 2**16  # bytes that hold most headers
+_BEGINNING = 2**15  # bytes that hold most headers
 _PIECE = 2**20
 _ZIP = b"PK\3\4"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
@@ -63,8 +63,8 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
     if not part10 and not _is_image(header, last):  # a file without preamble must show what it is
         raise Refused(Reason.NOT_DICOM)
     try:
-        _settle_transfer_syntax(header)
-        pixel_data.check(file, size, header, last, most)
+        syntax = _settled_transfer_syntax(header)
+        pixel_data.check(file, size, header, syntax, last, most)
     except Refused:
         raise
     except Exception as error:  # noqa: BLE001 - as above
@@ -125,17 +125,18 @@ def _is_image(header: Dataset, last: Element) -> bool:
     return last.tag == pixel_data.PIXEL_DATA and all(word in header for word in ("Rows", "Columns", "BitsAllocated"))
 
 
-def _settle_transfer_syntax(header: Dataset) -> None:
+def _settled_transfer_syntax(header: Dataset) -> UID:
     stated = header.file_meta.get("TransferSyntaxUID")
     if stated is None:  # then what pydicom found out from the first elements
         implicit, little = header.original_encoding
         known = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         header.file_meta.TransferSyntaxUID = known
-        return
+        return known
     if not isinstance(stated, UID):
-        stated = header.file_meta.TransferSyntaxUID = UID(stated)
+        header.file_meta.TransferSyntaxUID = stated = UID(stated)
     if not _is_transfer_syntax(stated):
         raise Refused(Reason.UNSUPPORTED, "unknown transfer syntax")
+    return stated
 
 
 @lru_cache(maxsize=64)

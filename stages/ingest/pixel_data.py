@@ -28,7 +28,7 @@ class Element(NamedTuple):
     length: int
 
 
-def check(file: BinaryIO, size: int, header: Dataset, last: Element, most: int) -> None:
+def check(file: BinaryIO, size: int, header: Dataset, syntax: UID, last: Element, most: int) -> None:
     """Refuse a header whose pixel data is not there, or not whole, or larger than ``most`` bytes a frame.
 
     ``last`` is the last element that was begun: the pixel data, if there is any.
@@ -38,7 +38,6 @@ def check(file: BinaryIO, size: int, header: Dataset, last: Element, most: int) 
     Refused
         With ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE``, ``UNREADABLE`` or ``UNSUPPORTED``.
     """
-    syntax = header.file_meta.TransferSyntaxUID
     if text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise Refused(Reason.NO_PIXEL_DATA, "a DICOMDIR: the files that it lists are read by themselves")
     deflated = syntax == DeflatedExplicitVRLittleEndian  # zlib checked its end; positions are not the file's

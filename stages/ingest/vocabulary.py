@@ -66,6 +66,9 @@ MANUFACTURERS = {
 }  # fmt: skip
 
 
+_WORD = re.compile(r"[A-Z0-9]+")
+
+
 def coded(text: str, allowed: frozenset[str], other: str | None = OTHER) -> str | None:
     """A coded string as in its table (PS3.5 section 6.2: upper case, spaces do not count), ``other``, None if empty."""
     word = text.strip(" \0").upper()
@@ -76,7 +79,7 @@ def coded(text: str, allowed: frozenset[str], other: str | None = OTHER) -> str 
 
 def manufacturer(text: str) -> str | None:
     """The maker's usual name, ``other`` for one that is not known, None where there is none."""
-    words = re.findall(r"[A-Z0-9]+", text.upper())
+    words = _WORD.findall(text.upper())
     if not words:
         return None
     names = (MANUFACTURERS.get(" ".join(words[:count])) for count in (3, 2, 1))

@@ -191,21 +191,21 @@ def test_a_header_longer_than_what_is_read_at_first(undefined: bool, tmp_path: P
     dataset.save_as(tmp_path / "a", enforce_file_format=True)
     content = (tmp_path / "a").read_bytes()
 
-    assert content.index(b"\xe0\x7f\x10\x00OW") > 2**16
+    assert content.index(b"\xe0\x7f\x10\x00OW") > header._BEGINNING
     assert (read(content).Rows, read(content).Columns) == (48, 40)
     assert refused(content[:-60]) is Reason.TRUNCATED
-    assert refused(content[: 2**16]) in {Reason.TRUNCATED, Reason.UNREADABLE}
+    assert refused(content[: header._BEGINNING]) in {Reason.TRUNCATED, Reason.UNREADABLE}
 
 
 @pytest.mark.parametrize("beyond", range(-14, 4, 2))
 def test_pixel_data_that_begins_about_where_the_first_read_ends(beyond: int, tmp_path: Path) -> None:
     mark = b"\xe0\x7f\x10\x00OW"
     make_dicom(tmp_path / "a", ImageComments="")
-    missing = 2**16 - (tmp_path / "a").read_bytes().index(mark) + beyond
+    missing = header._BEGINNING - (tmp_path / "a").read_bytes().index(mark) + beyond
     make_dicom(tmp_path / "a", ImageComments="x" * missing)
     content = (tmp_path / "a").read_bytes()
 
-    assert content.index(mark) == 2**16 + beyond
+    assert content.index(mark) == header._BEGINNING + beyond
     assert read(content).Rows == 48
     assert refused(content[:-60]) is Reason.TRUNCATED
 
