@@ -21,8 +21,9 @@ from stages.ingest.pixel_data import Element
 from stages.reasons import Reason, Refused
 
 _META_GROUP = 2
-_BEGINNING = 2**15  # bytes that hold most headers
+_BEGINNING, _MORE = 2**15, 2**18  # bytes that hold most headers, and nearly all
 _PIECE = 2**20
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # in little and in big endian
 _ZIP = b"PK\3\4"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
 
@@ -48,8 +49,10 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
         With ``NOT_DICOM``, ``UNREADABLE``, ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE`` or ``UNSUPPORTED``.
     """
     beginning = file.read(_BEGINNING)
-    file.seek(0)
     part10 = _is_part10(beginning)
+    if not _may_hold_pixel_data(beginning):
+        beginning += file.read(_MORE - _BEGINNING)
+    file.seek(0)
     try:
         if DeflatedExplicitVRLittleEndian.encode() in beginning:
             _check_inflated(file, most)
@@ -100,10 +103,16 @@ def _check_inflated(file: BinaryIO, most: int) -> None:
 
 def _parse_beginning(beginning: bytes) -> tuple[Dataset, Element] | None:
     """As :func:`_parse`, if the pixel data begins here. In memory: a file is asked for its position at each element."""
+    if not _may_hold_pixel_data(beginning):
+        return None
     with suppress(Exception):  # it shows again in the whole file, unless it was that the rest is missing here
         header, last = _parse(BytesIO(beginning))
         return (header, last) if last.tag in pixel_data.TAGS else None
     return None
+
+
+def _may_hold_pixel_data(beginning: bytes) -> bool:
+    return any(tag in beginning for tag in _PIXEL_DATA)
 
 
 def _parse(file: BinaryIO) -> tuple[Dataset, Element]:
