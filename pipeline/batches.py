@@ -11,6 +11,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pipeline import label_table, subprocesses
+from pipeline.text import nameless
 from stages import labels, params, runtime
 from stages.artifacts.cohort import Task
 from stages.check.params import Params
@@ -23,6 +24,9 @@ from stages.runtime import UserError
 
 KEY = Path("data/pseudonym.key")
 LABELS = Path("data/labels.csv")
+DVC_STATE = runtime.STATE / "dvc"
+"""What DVC remembers of every file, by its path."""
+
 _RAW = Path("data/raw")
 _SPARE = 1.05
 _COPIES = 2  # in data/raw and in DVC's cache, where the two cannot be links
@@ -60,6 +64,7 @@ def add_batch(name: str, source: Path, table: Path) -> str:
         fit = _fit(account.accepted, found, section)
         _require_room(source, target)
 
+        _keep_paths_here(undo)
         if not Path(key).exists():
             _write_key(Path(key), fresh, undo)
         _copy(source, target, undo)
@@ -75,6 +80,7 @@ def add_batch(name: str, source: Path, table: Path) -> str:
         undo.callback(target.with_name(target.name + ".dvc").unlink, missing_ok=True)
         _under_dvc(target, merged)
         undo.pop_all()
+    runtime.forget(f"add-batch@{name}")  # the scan's finished chunks hold paths
 
     removed = tidy() if first else ""
     lines = [f"{name}: {account.summary()}", *fit]
@@ -222,7 +228,22 @@ def _set(mapping: Any, name: str, value: Any) -> None:
         mapping[name] = value
 
 
+def _keep_paths_here(undo: ExitStack) -> None:
+    """Let DVC keep what it remembers of files in this project: by default it is in /var/tmp, for every user to read."""
+    if os.environ.get("DVC_SITE_CACHE_DIR") or _dvc("config", "core.site_cache_dir"):
+        return  # somebody has chosen a place
+    _keep(Path(".dvc/config.local"), undo)
+    DVC_STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _dvc("config", "--local", "core.site_cache_dir", str(DVC_STATE.resolve()))
+
+
 def _under_dvc(*paths: Path) -> None:
+    _dvc("add", "--quiet", *map(str, paths))
+
+
+def _dvc(*arguments: str) -> list[str]:
+    """What the command says. Raises :class:`~stages.runtime.UserError` if it fails."""
     said: list[str] = []
-    if subprocesses.stream(subprocesses.dvc("add", "--quiet", *map(str, paths)), said.append) != 0:
-        raise UserError(f"DVC cannot take it in ({' '.join(said)}): nothing was added")
+    if subprocesses.stream(subprocesses.dvc(*arguments), said.append) != 0:
+        raise UserError(f"DVC cannot take it in ({nameless(' '.join(said))}): nothing was added")
+    return said

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from pipeline import graph, lineage, subprocesses, summary
+from pipeline.text import nameless
 from pipeline.tracking import store
 from stages.runtime import UserError
 
@@ -100,6 +101,7 @@ def reproduce(name: str, label: str, stale: bool) -> State[Any]:  # noqa: ARG001
     log, lines = get_run_logger(), list[str]()
 
     def say(line: str) -> None:
+        line = nameless(line)
         lines.append(line)
         if not _NOISE.match(line):
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - the terminal is where these lines belong

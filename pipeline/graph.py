@@ -9,6 +9,7 @@ import networkx as nx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from pipeline.text import nameless
 from stages.runtime import UserError
 
 ROOT = "dvc.yaml"
@@ -56,10 +57,15 @@ def _opened() -> Iterator[Repo]:
         with Repo() as repo:
             yield repo
     except DvcException as error:
-        said = " ".join(str(error).split())
+        said = nameless(" ".join(str(error).split()))
         raise UserError(
             f"DVC cannot read the pipeline ({said}): see what 'radrepro check' says, or correct dvc.yaml"
-        ) from error
+        ) from None
+    except OSError as error:  # of a file in a batch, and its text holds the path
+        raise UserError(
+            f"DVC cannot read a file ({error.strerror or type(error).__name__}): 'dvc status' says which; a batch must "
+            "hold what it was added with, links to nowhere excluded"
+        ) from None
 
 
 def _needed(repo: Repo) -> Any:

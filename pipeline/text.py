@@ -1,6 +1,14 @@
-"""Tables for a terminal."""
+"""Text for a terminal and for logs."""
 
+import re
 from collections.abc import Sequence
+
+_IN_A_BATCH = re.compile(r"(data/raw/[^/\s'\"]+)/.*")
+
+
+def nameless(line: str) -> str:
+    """The line without the path of a file in a batch, and what follows it: paths can hold names, and logs are kept."""
+    return _IN_A_BATCH.sub(r"\1/...", line)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

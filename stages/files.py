@@ -102,9 +102,12 @@ def _member(archive: str, name: str, most: int) -> Iterator[BinaryIO]:
 
 def _changed(path: str) -> int:
     try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116 - as above
+        found = os.stat(path)  # noqa: PTH116 - as above
     except OSError as error:
         raise Refused(Reason.UNREADABLE, type(error).__name__) from None
+    if not stat.S_ISREG(found.st_mode):  # as above, whatever it is named
+        raise Refused(Reason.NOT_DICOM, "not a regular file")
+    return found.st_mtime_ns
 
 
 @lru_cache(maxsize=4)

@@ -22,12 +22,13 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),  # in pixels.npy
         ("frame", pa.int32()),  # from 0
         *index.SCHEMA,
-        ("window", pa.string()),  # what set the grey levels: "lut", "window", "percentile" or "colour"
+        ("window", pa.string()),  # what set the grey levels: "lut", "window", "percentile", "colour" or a CT window
         ("decoder", pa.string()),  # the library that decoded it, with its version
         ("pixel_sha256", pa.string()),  # of the image as stored in pixels.npy
         ("perceptual_hash", pa.string()),  # 256 bits as hexadecimal: equal for images that look the same
         ("mean", pa.float32()),  # grey level, 0 to 255
         ("border", pa.float32()),  # fraction of the original image that is a uniform border, 0 to 1
+        ("cropped", pa.float32()),  # fraction of the original image cut off: outside ultrasound's regions, collimation
     ]
 )
 

@@ -1,5 +1,6 @@
 """Read a DICOM file's header, up to its pixel data."""
 
+import math
 import zlib
 from contextlib import suppress
 from functools import lru_cache
@@ -54,9 +55,9 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
         beginning += file.read(_MORE - _BEGINNING)
     file.seek(0)
     try:
-        if DeflatedExplicitVRLittleEndian.encode() in beginning:
+        if deflated := DeflatedExplicitVRLittleEndian.encode() in beginning:
             _check_inflated(file, most)
-        header, last = _parse_beginning(beginning) or _parse(file)
+        header, last = _parse_beginning(beginning, size) or _parse(file, None if deflated else size)
     except Refused:
         raise
     except MemoryError:
@@ -101,12 +102,12 @@ def _check_inflated(file: BinaryIO, most: int) -> None:
     file.seek(0)
 
 
-def _parse_beginning(beginning: bytes) -> tuple[Dataset, Element] | None:
+def _parse_beginning(beginning: bytes, size: int) -> tuple[Dataset, Element] | None:
     """As :func:`_parse`, if the pixel data begins here. In memory: a file is asked for its position at each element."""
     if not _may_hold_pixel_data(beginning):
         return None
     with suppress(Exception):  # it shows again in the whole file, unless it was that the rest is missing here
-        header, last = _parse(BytesIO(beginning))
+        header, last = _parse(BytesIO(beginning), size)
         return (header, last) if last.tag in pixel_data.TAGS else None
     return None
 
@@ -115,13 +116,17 @@ def _may_hold_pixel_data(beginning: bytes) -> bool:
     return any(tag in beginning for tag in _PIXEL_DATA)
 
 
-def _parse(file: BinaryIO) -> tuple[Dataset, Element]:
-    last, tell = (0, 0, 0), file.tell
+def _parse(file: BinaryIO, size: int | None) -> tuple[Dataset, Element]:
+    """The header, and the last element that was begun; ``size`` of the file, where positions are the file's."""
+    last, tell, tags = (0, 0, 0), file.tell, pixel_data.TAGS
+    end = math.inf if size is None else size
 
     def stop(tag: int, _: str | None, length: int) -> bool:
         nonlocal last
-        last = tag, tell(), length
-        return tag in pixel_data.TAGS
+        start = tell()
+        last = tag, start, length
+        # a value that ends after its file is not read: pydicom would ask for memory for all that it claims
+        return tag in tags or (start + length > end and length != pixel_data.UNDEFINED)
 
     header = read_partial(file, stop_when=stop, force=True, specific_tags=elements.TAGS)
     return header, Element(*last)

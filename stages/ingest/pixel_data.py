@@ -16,7 +16,7 @@ from stages.reasons import Reason, Refused
 PIXEL_DATA = 0x7FE00010
 _FLOATING = (0x7FE00008, 0x7FE00009)
 TAGS = frozenset([PIXEL_DATA, *_FLOATING])
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED = 0xFFFFFFFF
 _ITEM, _DELIMITER = 0xE000, 0xE0DD
 
 
@@ -44,7 +44,7 @@ def check(file: BinaryIO, size: int, header: Dataset, syntax: UID, last: Element
     if last.tag in _FLOATING:
         raise Refused(Reason.UNSUPPORTED, "floating-point pixels")
     if last.tag != PIXEL_DATA:
-        whole = deflated or _ends_well(file, size, last)
+        whole = not _is_image(header) and (deflated or _ends_well(file, size, last))
         raise Refused(Reason.NO_PIXEL_DATA if whole else Reason.TRUNCATED)
     if last.length == 0:
         raise Refused(Reason.NO_PIXEL_DATA, "empty")
@@ -53,12 +53,17 @@ def check(file: BinaryIO, size: int, header: Dataset, syntax: UID, last: Element
         raise Refused(Reason.UNREADABLE, "no Rows, Columns or Bits Allocated")
     if rows * columns * (number(header, "SamplesPerPixel") or 1) * -(-bits // 8) > most:
         raise Refused(Reason.TOO_LARGE, "one frame")
-    if last.length == _UNDEFINED:
+    if last.length == UNDEFINED:
         _check_fragments(file, size, last.start)
     elif not deflated and last.start + last.length > size:
         raise Refused(Reason.TRUNCATED)
     elif not syntax.is_encapsulated and last.length < claimed(header):
         raise Refused(Reason.TRUNCATED, "fewer pixels than Rows, Columns and Number of Frames say")
+
+
+def _is_image(header: Dataset) -> bool:
+    """Whether it must have pixel data: an image that was cut between two elements ends as well as a report does."""
+    return "Rows" in header or "Image Storage" in UID(str(header.get("SOPClassUID", ""))).name  # PS3.6 table A-1
 
 
 def claimed(header: Dataset) -> int:
@@ -82,7 +87,7 @@ def claimed(header: Dataset) -> int:
 
 def _ends_well(file: BinaryIO, size: int, last: Element) -> bool:
     """Whether a file without pixel data ends where its last element does."""
-    if last.length != _UNDEFINED:
+    if last.length != UNDEFINED:
         return last.start + last.length == size
     file.seek(-8, 2)
     return file.read(8) in (struct.pack("<HHL", 0xFFFE, _DELIMITER, 0), struct.pack(">HHL", 0xFFFE, _DELIMITER, 0))

@@ -64,9 +64,9 @@ class Scanner:
             try:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-                file.seek(0)
                 dataset = header.read(file, size, self.section.limits.content)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
             except OSError as error:
                 raise Refused(Reason.UNREADABLE, type(error).__name__) from None
         try:

@@ -24,7 +24,7 @@ def main() -> None:
     quarantined = sum(len(quarantine.read(index.quarantine_path(batch))) for batch in batches)
 
     runtime.log.info("%s", fit.check_labels(images, table, section, quarantined))
-    fit.check_disk(fit.bytes_needed(images, pixels.size, pixels.max_frames), shutil.disk_usage(".").free)
+    fit.check_disk(fit.bytes_needed(images, pixels), shutil.disk_usage(".").free)
 
     with runtime.atomic_file(Path("data/preflight.txt")) as beside:
         beside.write_text("Labels, classes and disk were checked before any pixel was decoded.\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from stages.artifacts.cohort import Subset
 from stages.labels import Labels, labelled
+from stages.preprocess.params import PreprocessParams
 from stages.runtime import UserError
 from stages.split.params import SplitParams
 
@@ -61,10 +62,11 @@ def _check_classes(images: pd.DataFrame, values: npt.NDArray[np.float32], sectio
             )
 
 
-def bytes_needed(images: pd.DataFrame, size: int, max_frames: int) -> int:
+def bytes_needed(images: pd.DataFrame, pixels: PreprocessParams) -> int:
     """What preprocess and features will write, and DVC's cache once more (it copies where it cannot link)."""
-    frames = int(images["frames"].fillna(1).clip(1, max_frames).sum())
-    return int(2 * _SPARE * frames * (size * size + _FEATURE_BYTES))
+    files = images["frames"].fillna(1).clip(lower=1).astype(int).value_counts()
+    frames = sum(len(pixels.chosen(number)) * count for number, count in zip(files.index, files.tolist(), strict=True))
+    return int(2 * _SPARE * frames * (pixels.size**2 + _FEATURE_BYTES))
 
 
 def check_disk(needed: int, free: int) -> None:

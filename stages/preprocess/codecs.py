@@ -25,6 +25,9 @@ from stages.preprocess import native, streams
 from stages.reasons import Reason, Refused
 
 _PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+_PRECISE = frozenset(uid.JPEG2000TransferSyntaxes)
+_PRECISE_IF_SIGNED = frozenset(uid.JPEGLSTransferSyntaxes)
 
 
 class Codec(NamedTuple):
@@ -68,13 +71,26 @@ class Frame(NamedTuple):
     Attributes
     ----------
     stored
-        (H, W) stored values, or (H, W, 3) where ``photometric`` is RGB.
+        (H, W) as stored, or (H, W, 3) where ``photometric`` is RGB.
     photometric
         Of ``stored``: decoders turn YBR into RGB.
+    unused
+        High bits of each of ``stored`` that mean nothing (PS3.5 section 8.1.1; an overlay of old may lie there).
     """
 
     stored: npt.NDArray[np.integer]
     photometric: str
+    unused: int = 0
+
+    @property
+    def values(self) -> npt.NDArray[np.integer]:
+        """``stored`` without its unused bits, with its sign."""
+        return without_unused(self.stored, self.unused)
+
+
+def without_unused(stored: npt.NDArray[np.integer], unused: int) -> npt.NDArray[np.integer]:
+    """The values, when the high bits that mean nothing are replaced by the sign, or by 0."""
+    return np.right_shift(np.left_shift(stored, unused), unused) if unused else stored
 
 
 def codec(transfer_syntax: str, samples: int = 1) -> Codec:
@@ -125,11 +141,11 @@ class Source:
         try:
             if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
                 return cls._whole(dcmread(file, force=True), transfer_syntax, frames)
-            found: list[tuple[int, str]] = []
+            found: list[tuple[int, str, int]] = []
 
-            def stop(tag: int, vr: str | None, _: int) -> bool:
+            def stop(tag: int, vr: str | None, length: int) -> bool:
                 if tag == _PIXEL_DATA:
-                    found.append((file.tell(), vr or "OW"))  # implicit VR means OW
+                    found.append((file.tell(), vr or "OW", length))  # implicit VR means OW
                 return bool(found)
 
             attributes = read_partial(file, stop_when=stop, force=True)
@@ -139,7 +155,10 @@ class Source:
             raise Refused(Reason.UNREADABLE, type(error).__name__) from None
         if not found:
             raise Refused(Reason.TRUNCATED)
-        return cls._made(attributes, transfer_syntax, frames, file, *found[0])
+        start, vr, length = found[0]
+        if (length == _UNDEFINED) != uid.UID(transfer_syntax).is_encapsulated:  # fragments' headers would be pixels
+            raise Refused(Reason.DECODE_FAILED, "fragments, or none, against what the transfer syntax says")
+        return cls._made(attributes, transfer_syntax, frames, file, start, vr)
 
     @classmethod
     def _whole(cls, dataset: Dataset, transfer_syntax: str, frames: int) -> "Source":
@@ -154,6 +173,8 @@ class Source:
     ) -> "Source":
         samples = int(attributes.get("SamplesPerPixel") or 1)
         used = codec(transfer_syntax, samples)
+        if attributes.get("HighBit", 0) >= attributes.BitsStored < attributes.BitsAllocated:  # ACR-NEMA allowed it
+            raise Refused(Reason.UNSUPPORTED, "values in the high bits")
         return cls(attributes, name(transfer_syntax, samples), used, transfer_syntax, pixels, start, vr, frames)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[Frame]:
@@ -201,15 +222,38 @@ class Source:
         options = self._options() | {"number_of_frames": 1}
         options.pop("extended_offsets", None)
         alone = encapsulate([stream], has_bot=False)
-        stored, properties = get_decoder(self._syntax).as_array(
-            alone, index=0, decoding_plugin=self._codec.plugin, **options
-        )
-        return Frame(stored, str(properties["photometric_interpretation"]))
+        return self._frame(alone, 0, options)
 
     def _native(self, number: int) -> Frame:
+        if self.attributes.BitsAllocated == 1:
+            return self._bits(number)
         self._pixels.seek(self._start)
-        stored, properties = get_decoder(self._syntax).as_array(self._pixels, index=number, **self._options())
-        return Frame(stored, str(properties["photometric_interpretation"]))
+        return self._frame(self._pixels, number, self._options() | {"view_only": True})
+
+    def _bits(self, number: int) -> Frame:
+        """Eight pixels to a byte (PS3.5 section 8.1.1); pydicom loses the end of a frame that begins within one."""
+        header = self.attributes
+        swapped = self._syntax == uid.ExplicitVRBigEndian and self._vr == "OW"
+        if swapped or (header.get("SamplesPerPixel") or 1) > 1:
+            raise NotImplementedError
+        pixels = header.Rows * header.Columns
+        first, offset = divmod(number * pixels, 8)
+        self._pixels.seek(self._start + first)
+        content = np.frombuffer(self._pixels.read(-(-(offset + pixels) // 8)), np.uint8)
+        bits = np.unpackbits(content, bitorder="little")[offset : offset + pixels]
+        return Frame(bits.reshape(header.Rows, header.Columns), str(header.PhotometricInterpretation))
+
+    def _frame(self, pixels: BinaryIO | bytes, number: int, options: dict[str, Any]) -> Frame:
+        grey = options.get("samples_per_pixel", 1) == 1
+        options["correct_unused_bits"] = not grey
+        stored, properties = get_decoder(self._syntax).as_array(
+            pixels, index=number, decoding_plugin=self._codec.plugin, **options
+        )
+        # pydicom's correction is three passes over the image; a table of values does it in none. JPEG 2000 and signed
+        # JPEG-LS streams know their own precision, and pydicom has seen to it.
+        precise = self._syntax in _PRECISE or (self._syntax in _PRECISE_IF_SIGNED and stored.dtype.kind == "i")
+        unused = 8 * stored.dtype.itemsize - int(options["bits_stored"]) if grey and not precise else 0
+        return Frame(stored, str(properties["photometric_interpretation"]), max(unused, 0))
 
     def _options(self) -> dict[str, Any]:
         told = {"number_of_frames": self._frames, "pixel_keyword": "PixelData", "pixel_vr": self._vr}

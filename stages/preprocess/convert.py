@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
+from pydicom.uid import UID
 
 from stages import files
 from stages.artifacts.quarantine import Rejected
 from stages.executor.stamp import stamp
-from stages.preprocess import codecs, fingerprint, geometry, rendering
+from stages.preprocess import codecs, crop, fingerprint, geometry, rendering
 from stages.preprocess.params import PreprocessParams
 from stages.preprocess.rendering import Grey
 from stages.reasons import Reason, Refused
@@ -38,6 +38,7 @@ class Image(NamedTuple):
     perceptual_hash: str
     mean: float
     border: float
+    cropped: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Converter:
         try:
             with files.opened(item.path, self.section.limits.content) as file:
                 source = codecs.Source.of(file, item.transfer_syntax, item.frames)
-                chosen = spaced(item.frames, self.section.max_frames)
+                chosen = self.section.chosen(item.frames)
                 decoded = zip(chosen, source.frames(chosen), strict=True)
                 return [self._image(source, item, number, frame) for number, frame in decoded]
         except Refused as refused:
@@ -64,31 +65,32 @@ class Converter:
 
     def lost(self, item: Item, reason: Reason) -> Rejected:
         """The result for a file that ended its process."""
-        return Rejected(item.file, reason, codecs.codec(item.transfer_syntax).package)
+        return Rejected(item.file, reason, UID(item.transfer_syntax).name)
 
     def stamp(self, item: Item) -> tuple[int, int] | None:
         """What tells that the file has changed."""
         return stamp(Path(item.path))
 
     def _image(self, source: codecs.Source, item: Item, number: int, frame: codecs.Frame) -> Image:
-        attributes = rendering.of_frame(source.attributes, number)
-        grey, window = rendering.render(frame.stored, frame.photometric, attributes)
-        pixels = geometry.square(grey, self.section.size)
+        header = source.attributes
+        attributes = rendering.of_frame(header, number)
+        whole = frame.stored.shape[0] * frame.stored.shape[1]
+        frame, inside = crop.to_regions(frame, header)
+        choice = rendering.Choice(self.section.ct_window, self.section.window_number)
+        grey, window = rendering.render(frame, attributes, choice, inside)
+        if self.section.collimation == "remove" and header.get("Modality") in crop.RADIOGRAPHS:
+            top, bottom, left, right = crop.collimation(grey)
+            grey = grey[top:bottom, left:right]
+        pixels = geometry.square(grey, self.section.size, geometry.aspect(attributes))
         return Image(
             item.position,
             pixels,
             number,
-            window.value,
+            window,
             source.decoder,
             fingerprint.exact(pixels),
             fingerprint.perceptual(pixels),
             float(pixels.mean()),
             geometry.border(grey),
+            1 - grey.size / whole,
         )
-
-
-def spaced(frames: int, most: int) -> list[int]:
-    """``most`` of ``frames`` frame numbers, evenly spaced from first to last; all of them if there are no more."""
-    if frames <= most:
-        return list(range(frames))
-    return [int(number) for number in np.rint(np.linspace(0, frames - 1, most))]

@@ -1,9 +1,23 @@
 """The ``preprocess`` section of params.yaml."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.executor.limits import Limits
 from stages.params import Section
+
+
+class Every(Section):
+    """The first frame, and every ``every``-th after it."""
+
+    every: int = Field(ge=1)
+
+
+class Most(Section):
+    """``max`` frames, evenly spaced from first to last; all of them if there are no more."""
+
+    max: int = Field(ge=1)
 
 
 class PreprocessParams(Section):
@@ -12,11 +26,33 @@ class PreprocessParams(Section):
     size: int = Field(default=128, ge=16, le=1024)
     """Pixels on each side, after padding to a square."""
 
-    max_frames: int = Field(default=16, ge=1)
-    """Of a file with more frames (a cine, a volume), this many are taken, evenly spaced, first and last included."""
+    frames: Literal["all", "middle"] | Every | Most = Most(max=16)
+    """Of a file with several (a cine, a volume)."""
+
+    ct_window: Literal["file", "abdomen", "bone", "brain", "liver", "lung", "mediastinum", "spine", "stroke"] = "file"
+    """For CT in Hounsfield units; other images, and ``file``, are shown as the file says."""
+
+    window_number: int = Field(default=1, ge=1)
+    """Which of a file's windows or VOI LUTs; the first where there are fewer."""
+
+    collimation: Literal["keep", "remove"] = "keep"
+    """Of radiographs (CR, DX, RF, XA): leave the collimator's shadow, or cut it off."""
 
     max_quarantined_fraction: float = Field(default=0.1, ge=0, le=1, strict=False)
     """More files that cannot be decoded than this, and the stage fails."""
 
     limits: Limits = Limits()
     """Of reading and decoding one file."""
+
+    def chosen(self, frames: int) -> list[int]:
+        """Which of ``frames`` frames are used, from 0, ascending."""
+        match self.frames:
+            case "all":
+                return list(range(frames))
+            case "middle":
+                return [frames // 2]
+            case Every(every=every):
+                return list(range(0, frames, every))
+            case Most(max=most):
+                gap = (frames - 1) / max(most - 1, 1)
+                return list(range(frames)) if frames <= most else [round(number * gap) for number in range(most)]

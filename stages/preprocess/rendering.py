@@ -4,41 +4,45 @@ Stored values have at most 16 bits, as good as always: so the chain is computed 
 image is one look-up in that table. A test compares it with pydicom's functions on the whole image in float64.
 """
 
-from enum import StrEnum
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 
+from stages.preprocess import windows
+from stages.preprocess.codecs import Frame, without_unused
 from stages.reasons import Reason, Refused
 
 Grey = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.floating]
 
 _TABLE_BYTES = 2  # stored values of up to 16 bits have a table
-_PERCENTILES = (1.0, 99.0)
-_PER_FRAME = ("PixelValueTransformationSequence", "FrameVOILUTSequence")  # functional groups, PS3.3 section C.7.6.16
+# functional groups, PS3.3 section C.7.6.16
+_PER_FRAME = ("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence")
+_OF_FILE = ("Modality", "PresentationLUTShape", "PixelSpacing", "ImagerPixelSpacing")
 
 
-class Source(StrEnum):
-    """What set the grey levels."""
-
-    LUT = "lut"
-    WINDOW = "window"
-    PERCENTILE = "percentile"  # the file has no (usable) window
-    COLOUR = "colour"  # the luma of a colour image, which has no window
+LUT, WINDOW, PERCENTILE, COLOUR = "lut", "window", "percentile", "colour"
+"""What set the grey levels: the file's VOI LUT or window; percentiles where it has none; of colour, the luma."""
 
 
-class Window(NamedTuple):
-    """PS3.3 section C.11.2.1.2, in output units of the modality LUT."""
+@dataclass(frozen=True)
+class Choice:
+    """Of several ways to set grey levels.
 
-    centre: float
-    width: float
-    function: str = "LINEAR"
+    Attributes
+    ----------
+    ct_window
+        A name of :data:`stages.preprocess.windows.CT` for images in Hounsfield units; ``file`` for the file's own.
+    number
+        Of the file's windows or VOI LUTs; the first where there are fewer.
+    """
+
+    ct_window: str = "file"
+    number: int = 1
 
 
 def of_frame(dataset: Dataset, index: int) -> Dataset:
@@ -53,25 +57,35 @@ def of_frame(dataset: Dataset, index: int) -> Dataset:
         return dataset
     merged = Dataset()
     merged.update(dataset.group_dataset(0x0028))
-    if "PresentationLUTShape" in dataset:
-        merged.PresentationLUTShape = dataset.PresentationLUTShape
+    for word in _OF_FILE:
+        if word in dataset:
+            merged.add(dataset[word])
     for item in items:
         merged.update(item)
     return merged
 
 
-def render(stored: npt.NDArray[np.integer], photometric: str, attributes: Dataset) -> tuple[Grey, Source]:
-    """Grey levels from 0 (black) to 255, (H, W), and what set them.
+def render(
+    frame: Frame,
+    attributes: Dataset,
+    choice: Choice = Choice(),
+    inside: Grey | None = None,
+) -> tuple[Grey, str]:
+    """Grey levels from 0 (black) to 255, (H, W), and what set them: a name above, or that of a CT window.
+
+    Pixels of the Pixel Padding Value (PS3.3 section C.7.5.1.1.2), and those that are 0 in ``inside`` (H, W), are black
+    and do not count in percentiles.
 
     Raises
     ------
     Refused
         With ``UNSUPPORTED``, if the photometric interpretation is none of the usual ones.
     """
+    stored, photometric = frame.stored, frame.photometric
     if photometric in {"MONOCHROME1", "MONOCHROME2"}:
-        return _monochrome(stored, photometric, attributes)
+        return _monochrome(frame, attributes, choice, inside)
     if photometric == "PALETTE COLOR":
-        stored, photometric = apply_color_lut(stored, attributes), "RGB"
+        stored, photometric = apply_color_lut(frame.values, attributes), "RGB"
         bits = stored.dtype.itemsize * 8
     else:
         bits = int(attributes.BitsStored)
@@ -80,63 +94,94 @@ def render(stored: npt.NDArray[np.integer], photometric: str, attributes: Datase
     luma = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)  # ITU-R BT.601
     if bits != 8:  # noqa: PLR2004
         luma = np.rint(luma * (255.0 / (2**bits - 1))).clip(0, 255)
-    return luma.astype(np.uint8, copy=False), Source.COLOUR
+    return _within(luma.astype(np.uint8, copy=False), inside), COLOUR
 
 
-def _monochrome(stored: npt.NDArray[np.integer], photometric: str, attributes: Dataset) -> tuple[Grey, Source]:
-    if stored.ndim != 2:  # noqa: PLR2004
+def _within(grey: Grey, inside: Grey | None) -> Grey:
+    return grey if inside is None else grey * inside
+
+
+def _monochrome(frame: Frame, attributes: Dataset, choice: Choice, inside: Grey | None) -> tuple[Grey, str]:
+    if frame.stored.ndim != 2:  # noqa: PLR2004
         raise Refused(Reason.UNSUPPORTED, "several samples in a monochrome image")
-    domain, position = _table(stored)
-    values = modality(domain, attributes)
-    lut, window = _lut(attributes, "VOILUTSequence"), stated_window(attributes)
-    if lut:
-        source, unit = Source.LUT, _unit(lut, look_up(values, lut))
-    elif window:
-        source, unit = Source.WINDOW, apply_window(values, window)
-    else:
-        source, unit = (
-            Source.PERCENTILE,
-            apply_window(values, percentile_window(values, _counts(position, domain.size))),
-        )
+    domain, position = _table(frame)
+    values, padding = modality(domain, attributes), _padding(domain, attributes)
+    source, unit = _in_view(values, padding, (position, inside), attributes, choice)
     # INVERSE says of a MONOCHROME1 image what MONOCHROME1 says (PS3.3 section C.8.11.3.1.2): one inversion, not two
-    if photometric == "MONOCHROME1" or attributes.get("PresentationLUTShape") == "INVERSE":
+    if frame.photometric == "MONOCHROME1" or attributes.get("PresentationLUTShape") == "INVERSE":
         unit = 1 - unit
-    table = np.rint(unit * 255).astype(np.uint8)
+    table = np.where(padding, 0, np.rint(unit * 255)).astype(np.uint8)
     grey = table[position] if position.dtype.itemsize > _TABLE_BYTES else cv2.LUT(position, table.reshape(1, -1))
-    return np.asarray(grey), source
+    return _within(np.asarray(grey), inside), source
 
 
-def _table(stored: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+def _in_view(
+    values: Values,
+    padding: npt.NDArray[np.bool_],
+    counted: tuple[npt.NDArray[np.integer], Grey | None],
+    attributes: Dataset,
+    choice: Choice,
+) -> tuple[str, Values]:
+    """What sets the grey levels, and each value's, 0 to 1."""
+    if choice.ct_window != "file" and windows.hounsfield(attributes):
+        return choice.ct_window, windows.apply(values, windows.CT[choice.ct_window])
+    if lut := _lut(attributes, "VOILUTSequence", choice.number):
+        return LUT, _unit(lut, look_up(values, lut))
+    if window := windows.stated(attributes, choice.number):
+        return WINDOW, windows.apply(values, window)
+    counts = _counts(*counted, values.size)
+    if counts[~padding].any():
+        counts = np.where(padding, 0, counts)
+    return PERCENTILE, windows.apply(values, windows.percentile(values, counts))
+
+
+def _padding(domain: npt.NDArray[np.integer], attributes: Dataset) -> npt.NDArray[np.bool_]:
+    """Which stored values are padding, one or a range; a value that cannot be stored is none."""
+    value, limit = attributes.get("PixelPaddingValue"), attributes.get("PixelPaddingRangeLimit")
+    if not isinstance(value, int):
+        return np.zeros(domain.shape, bool)
+    ends = [value, limit if isinstance(limit, int) else value]
+    if domain.dtype.kind == "i":  # a value written as US is the same bits (PS3.5 section 6.2: US or SS)
+        wrap = 2 ** (8 * domain.dtype.itemsize)
+        ends = [end - wrap if end >= wrap // 2 else end for end in ends]
+    found: npt.NDArray[np.bool_] = (domain >= min(ends)) & (domain <= max(ends))
+    return found
+
+
+def _table(frame: Frame) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
     """Every value that can be stored (or is, beyond 16 bits), and where in that list each pixel's is."""
+    stored = frame.stored
     if stored.dtype.itemsize > _TABLE_BYTES:
         domain, position = np.unique(stored, return_inverse=True)
-        return domain, position.reshape(stored.shape)
+        return without_unused(domain, frame.unused), position.reshape(stored.shape)
     bits = 8 * stored.dtype.itemsize
     unsigned = np.dtype(f"=u{stored.dtype.itemsize}")
     native = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
-    return np.arange(2**bits, dtype=unsigned).view(native.dtype), native.view(unsigned)
+    domain = np.arange(2**bits, dtype=unsigned).view(native.dtype)
+    return without_unused(domain, frame.unused), native.view(unsigned)
 
 
-def _counts(position: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.integer]:
+def _counts(position: npt.NDArray[np.integer], inside: Grey | None, size: int) -> npt.NDArray[np.integer]:
     """How often each of 0 to ``size - 1`` occurs. OpenCV counts in integers, ten times faster than numpy does."""
     if position.dtype.itemsize > _TABLE_BYTES:
-        return np.bincount(position.ravel(), minlength=size)
-    return np.asarray(cv2.calcHist([position], [0], None, [size], [0, size])).ravel().astype(np.int64)
+        return np.bincount(position.ravel() if inside is None else position[inside > 0], minlength=size)
+    return np.asarray(cv2.calcHist([position], [0], inside, [size], [0, size])).ravel().astype(np.int64)
 
 
 def modality(stored: npt.NDArray[np.integer], attributes: Dataset) -> Values:
     """Modality LUT, or rescale slope and intercept (PS3.3 section C.11.1)."""
     if lut := _lut(attributes, "ModalityLUTSequence"):
         return look_up(stored.astype(np.float64), lut)
-    slope, intercept = _number(attributes, "RescaleSlope"), _number(attributes, "RescaleIntercept")
+    slope, intercept = (windows.number(attributes, word) for word in ("RescaleSlope", "RescaleIntercept"))
     values: Values = stored * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
     return values
 
 
-def _lut(attributes: Dataset, keyword: str) -> Dataset | None:
-    """The first item of a LUT sequence; None where there is none, or where it holds no table."""
-    items: list[Dataset] = (attributes.get(keyword) or [])[:1]
-    return next((item for item in items if item.get("LUTDescriptor") and item.get("LUTData") is not None), None)
+def _lut(attributes: Dataset, keyword: str, which: int = 1) -> Dataset | None:
+    """The item of this number in a LUT sequence, or the first; None where there is none, or where it holds no table."""
+    items: list[Dataset] = list(attributes.get(keyword) or [])
+    item = items[which - 1 if which <= len(items) else 0] if items else None
+    return item if item and item.get("LUTDescriptor") and item.get("LUTData") is not None else None
 
 
 def look_up(values: Values, lut: Dataset) -> Values:
@@ -167,46 +212,3 @@ def _descriptor(lut: Dataset) -> tuple[int, int, int]:
     if not 8 <= bits <= 16:  # noqa: PLR2004 - PS3.3 section C.11.1.1
         raise Refused(Reason.UNSUPPORTED, "look-up table")
     return entries or 2**16, first, bits
-
-
-def stated_window(attributes: Dataset) -> Window | None:
-    """The first window; None if there is none, or none that the standard allows."""
-    centre, width = _number(attributes, "WindowCenter"), _number(attributes, "WindowWidth")
-    function = str(attributes.get("VOILUTFunction") or "LINEAR").strip().upper()
-    if centre is None or width is None or function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
-        return None
-    usable = width >= 1 if function == "LINEAR" else width > 0
-    return Window(centre, width, function) if usable else None
-
-
-def percentile_window(values: Values, counts: npt.NDArray[np.integer]) -> Window:
-    """From the 1st to the 99th percentile of the image that has ``values`` so many times (``counts``)."""
-    present = np.flatnonzero(counts)
-    order = present[np.argsort(values[present], kind="stable")]
-    cumulative = counts[order].cumsum()
-    low, high = (values[order[np.searchsorted(cumulative, cumulative[-1] * p / 100)]] for p in _PERCENTILES)
-    if low == high:  # nearly every pixel is the same: what little differs is the image
-        low, high = values[order[0]], values[order[-1]]
-    return Window((low + high) / 2, max(high - low, np.finfo(np.float32).tiny), "LINEAR_EXACT")
-
-
-def apply_window(values: Values, window: Window) -> Values:
-    """0 to 1 (PS3.3 section C.11.2.1.2 and C.11.2.1.3)."""
-    centre, width, function = window
-    if function == "SIGMOID":
-        return np.asarray(1 / (1 + np.exp((-4 * (values - centre) / width).clip(-700, 700))))
-    if function == "LINEAR":
-        centre, width = centre - 0.5, width - 1
-    if width == 0:
-        return (values > centre).astype(np.float64)
-    return ((values - centre) / width + 0.5).clip(0, 1)
-
-
-def _number(attributes: Dataset, keyword: str) -> float | None:
-    value = attributes.get(keyword)
-    if isinstance(value, MultiValue):
-        value = value[0] if len(value) else None
-    if value is None or value == "":
-        return None
-    number = float(value)
-    return number if np.isfinite(number) else None

@@ -13,6 +13,7 @@ _MOST_PADDING = 32
 _END_OF_IMAGE = b"\xff\xd9"  # ISO 10918-1 EOI, also of JPEG-LS (ISO 14495-1); EOC of JPEG 2000 (ISO 15444-1)
 _JP2 = b"jP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
+_STARTS = (b"\xff\xd8\xff", _SOC_SIZ)
 _SIZ_BYTES = 42
 _NO_SEGMENT = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a length: TEM, RSTn, SOI
 _START_OF_FRAME = frozenset([0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7])
@@ -32,7 +33,9 @@ def check(stream: bytes, expected: Claim) -> None:
 
     One pixel would fill the image with its grey, and as many pixels in another shape would be sheared.
     """
-    if _END_OF_IMAGE not in stream[-_MOST_PADDING:]:
+    if not (stream.startswith(_STARTS) or stream[4:8] == _JP2):
+        raise Refused(Reason.DECODE_FAILED, "not a JPEG, JPEG-LS or JPEG 2000 stream")
+    if _END_OF_IMAGE not in stream[-_MOST_PADDING:] and _END_OF_IMAGE not in stream.rstrip(b"\0")[-_MOST_PADDING:]:
         raise Refused(Reason.TRUNCATED, "no end-of-image marker")
     if claim(stream) != expected:
         raise Refused(Reason.DECODE_FAILED, "the stream's size is not Rows by Columns by Samples per Pixel")

@@ -20,7 +20,7 @@ STUDIES = 60  # of each batch
 
 @pytest.fixture(scope="module")
 def chest(shared_data: Path, new_clone: Callable[[str], Clone]) -> Clone:
-    """A clone with some studies of two real batches, built; the deliveries lie beside it."""
+    """A clone with some studies of two real batches and all awkward files, built; the deliveries lie beside it."""
     source, clone = shared_data / "chest", new_clone("chest")
     outside = clone.path.parent
     with (source / "labels.csv").open(encoding="utf-8") as file:
@@ -39,8 +39,18 @@ def chest(shared_data: Path, new_clone: Callable[[str], Clone]) -> Clone:
         said = clone.run("radrepro", "add-batch", batch, str(outside / batch), "--labels", str(outside / "labels.csv"))
         assert "images of" in said.stdout
         assert "are labelled" in said.stdout
+    awkward = clone.path / "data/raw/corpus"
+    shutil.copytree(shared_data / "dicom-corpus", awkward, ignore=shutil.ignore_patterns("manifest.csv"))
+    clone.edit(
+        {
+            "batches": ["nih-a", "nih-b", "corpus"],
+            "ingest": {"burned_in_absent": "pass", "max_quarantined_fraction": 1},
+            "preprocess": {"max_quarantined_fraction": 1},
+            "split": {"unlabelled": "ignore"},
+        }
+    )
     clone.run("dvc", "repro")
-    clone.commit("two batches of real X-rays")
+    clone.commit("two batches of real X-rays, and one of awkward files")
     return clone
 
 
@@ -55,11 +65,34 @@ def _studies(folder: Path) -> set[str]:
 def test_every_labelled_image_is_in_the_cohort_or_accounted_for(chest: Clone) -> None:
     cohort = pd.read_parquet(chest.path / "data/cohort.parquet")
     excluded = pd.read_csv(chest.path / "data/excluded.csv")
-    accepted = sum(len(pd.read_parquet(chest.path / f"data/index/{batch}.parquet")) for batch in ("nih-a", "nih-b"))
-    assert len(cohort) + len(excluded) == accepted
+    batches = ("nih-a", "nih-b", "corpus")
+    images = [pd.read_parquet(chest.path / f"data/images/{batch}/rows.parquet") for batch in batches]
+    assert len(cohort) + len(excluded) == sum(map(len, images))
+    assert set(excluded["batch"]) == {"corpus"}
     assert set(cohort["batch"]) == {"nih-a", "nih-b"}
     assert cohort.groupby("patient")["subset"].nunique().max() == 1
     assert {"label:normal", "label:pneumonia"} <= set(cohort.columns)
+
+
+def test_every_awkward_file_has_the_outcome_that_is_right_for_it(chest: Clone, shared_data: Path) -> None:
+    """corpus.csv was read through by a person, file by file; the manifest is what other decoders made of them."""
+    where = pd.read_csv(chest.path / "data/restricted/corpus.csv", dtype=str, keep_default_na=False)
+    undecoded = pd.read_csv(chest.path / "data/images/corpus/quarantine.csv", dtype=str).set_index("file")["reason"]
+    reasons = where["reason"].where(where["reason"] != "", where["file"].map(undecoded).fillna("USED"))
+    found = dict(zip(where["path"], reasons, strict=True))
+    with Path(__file__).with_name("corpus.csv").open(encoding="utf-8") as file:
+        expected = {row["path"]: row["outcome"] for row in csv.DictReader(file)}
+    with (shared_data / "dicom-corpus/manifest.csv").open(encoding="utf-8") as file:
+        decodes = {row["file"]: row["decodes"] == "1" for row in csv.DictReader(file)}
+
+    assert found == expected
+    not_decoded = {"DECODE_FAILED", "UNSUPPORTED", "TRUNCATED", "NOT_DICOM", "NO_PIXEL_DATA", "UNREADABLE"}
+    assert not {path for path, reason in found.items() if decodes.get(path) and reason in not_decoded}
+    better = {path for path, reason in found.items() if path in decodes and not decodes[path] and reason == "USED"}
+    assert better == {"pylibjpeg-data__ljdata__ds__JPEGExtended__RG2_JPLY.dcm"}
+    intake = json.loads(chest.read("reports/intake.json"))["batches"]["corpus"]
+    assert intake["files"] == len(found)
+    assert intake["quarantined"] + intake["duplicates"] + intake["used"] == intake["files"]
 
 
 def test_every_recipe_is_judged_on_patients_held_out(chest: Clone) -> None:

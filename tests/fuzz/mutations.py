@@ -52,6 +52,11 @@ class Mutant(NamedTuple):
     content: bytes
     story: str
 
+    @property
+    def suffix(self) -> str:
+        """Of its name, by which archives are known."""
+        return ".zip" if self.story.endswith(_wrap_in_zip.__name__.lstrip("_")) else ""
+
 
 def bases(folder: Path) -> list[Base]:
     """The small files of a folder, sorted by path."""

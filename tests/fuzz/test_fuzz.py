@@ -5,8 +5,11 @@ A failure names the seed and the number of the mutant;
 """
 
 import logging
+import os
 import shutil
+import socket
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +18,9 @@ import pandas as pd
 import pytest
 
 from stages.account import __main__ as account
+from stages.account import counting
 from stages.artifacts import images, index, intake, quarantine
+from stages.artifacts.intake import Counts
 from stages.ingest import __main__ as ingest
 from stages.preprocess import __main__ as preprocess
 from stages.reasons import Reason
@@ -24,14 +29,17 @@ from tests.fuzz.mutations import SEED, Base
 
 RAW = Path("data/raw")
 LIMITS = "limits: {seconds: 10, memory_mib: 1024}, max_quarantined_fraction: 1"
+PARAMETERS = f"""
+batches: [fuzz]
+ingest: {{key_file: k.key, burned_in_absent: pass, {LIMITS}}}
+preprocess: {{size: 16, frames: {{max: 3}}, {LIMITS}}}
+"""
 
 
 @pytest.fixture
 def project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose files may take little time and memory."""
-    (workspace / "params.yaml").write_text(
-        f"batches: [fuzz]\ningest: {{key_file: k.key, burned_in_absent: pass, {LIMITS}}}\npreprocess: {{size: 16, max_frames: 3, {LIMITS}}}\n"
-    )
+    (workspace / "params.yaml").write_text(PARAMETERS)
     (workspace / "k.key").write_bytes(b"s" * 64)
     monkeypatch.setattr(sys, "argv", ["stage", "fuzz"])
     monkeypatch.setattr(logging.getLogger("pydicom"), "disabled", True)  # it has much to say of mutants
@@ -45,8 +53,8 @@ def run() -> None:
     account.main()
 
 
-def put(of: Sequence[Base], numbers: Sequence[int] = ()) -> dict[str, str]:
-    """The bases and those mutants as the batch; the mutants' stories by path."""
+def put(of: Sequence[Base], numbers: Sequence[int] = ()) -> dict[int, str]:
+    """The bases and those mutants as the batch; the mutants' stories."""
     shutil.rmtree(RAW, ignore_errors=True)
     folder = RAW / "fuzz"
     for name in ("0 sound", "mutant"):
@@ -56,8 +64,8 @@ def put(of: Sequence[Base], numbers: Sequence[int] = ()) -> dict[str, str]:
     stories = {}
     for number in numbers:
         made = mutations.mutant(number, of)
-        (folder / "mutant" / f"{number:06}").write_bytes(made.content)
-        stories[f"mutant/{number:06}"] = made.story
+        (folder / "mutant" / f"{number:06}{made.suffix}").write_bytes(made.content)
+        stories[number] = made.story
     return stories
 
 
@@ -78,45 +86,63 @@ def outcomes() -> pd.DataFrame:
 
 
 def survive(of: Sequence[Base], numbers: Sequence[int]) -> pd.DataFrame:
-    """Run with the bases alone, then among their mutants."""
+    """Run with the bases alone, then among their mutants; what became of these."""
     put(of)
     run()
-    alone, before = pictures(), outcomes()
-    stories = put(of, numbers)
-    try:
-        run()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the file that did it is wanted
-        pytest.fail(f"seed {SEED}: {_culprits(of, numbers) or error!r}")
-
+    expected = pictures(), outcomes()
+    if fault := _fault(of, numbers, *expected):
+        pytest.fail(f"seed {SEED}: {_narrowed(of, numbers, *expected) or fault}")
     found = outcomes()
-    sound = found["path"].str.startswith("0 sound")
-    files = [path.relative_to(RAW / "fuzz").as_posix() for path in (RAW / "fuzz").rglob("*") if path.is_file()]
-    archives = set(files) - set(found["path"])  # their members stand for them
-    assert all((RAW / "fuzz" / path).read_bytes()[:2] == b"PK" for path in archives)
-    assert intake.read()["total"]["files"] == len(found) >= len(files) - len(archives)
-    assert set(found["reason"]) <= {"", *Reason.__members__}
-    pd.testing.assert_frame_equal(pictures(), alone)
-    pd.testing.assert_frame_equal(found[sound].reset_index(drop=True), before)
-    return found[~sound].assign(story=found["path"].map(stories))
+    return found[found["path"].str.startswith("mutant/")]
 
 
-def _culprits(of: Sequence[Base], numbers: Sequence[int]) -> list[str]:
-    """The mutants with which it fails, found by halving."""
-    stories = put(of, numbers)
+def _fault(of: Sequence[Base], numbers: Sequence[int], alone: pd.DataFrame, before: pd.DataFrame) -> str:
+    """What is wrong when these mutants are among the bases; nothing if all is well."""
+    told = ", ".join(f"mutant {number} ({story})" for number, story in put(of, numbers).items())
     try:
         run()
-    except Exception as error:  # noqa: BLE001 - as above
-        if len(numbers) == 1:
-            return [f"mutant {numbers[0]} ({', '.join(stories.values())}): {error!r}"]
+        found = outcomes()
+        files = {path.relative_to(RAW / "fuzz").as_posix() for path in (RAW / "fuzz").rglob("*") if path.is_file()}
+        inside = found["path"].str.extract(r"^([^/]+/[^/]+\.zip)/", expand=False)
+        assert {path for path in found["path"] if path in files} | set(inside.dropna()) == files, (
+            "a file has no outcome"
+        )
+        assert intake.read()["total"]["files"] == len(found)
+        assert set(found["reason"]) <= {"", *Reason.__members__}
+        pd.testing.assert_frame_equal(pictures(), alone)
+        sound = found["path"].str.startswith("0 sound")
+        pd.testing.assert_frame_equal(found[sound].reset_index(drop=True), before)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the file that did it is wanted
+        return f"{told[:500]}: {error!r}"
+    return ""
+
+
+def _narrowed(of: Sequence[Base], numbers: Sequence[int], *expected: pd.DataFrame) -> str:
+    """The same for one mutant that is enough, found by halving; nothing if it takes several."""
+    while len(numbers) > 1:
         half = len(numbers) // 2
-        return _culprits(of, numbers[:half]) or _culprits(of, numbers[half:])
-    return []
+        halves = (numbers[:half], numbers[half:])
+        numbers = next((part for part in halves if _fault(of, part, *expected)), [])
+    return _fault(of, numbers, *expected) if numbers else ""
 
 
 def _tell(found: pd.DataFrame) -> None:
     counted = Counter(zip(found["stage"], found["reason"], found["detail"], strict=True))
     for (stage, reason, detail), files in sorted(counted.items()):
         sys.stdout.write(f"{files:6} {stage:10} {reason or 'used'} {detail}\n")
+
+
+def test_a_file_that_harms_another_is_found_and_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fuzz itself: it must fail, and say how to make the file again."""
+    of, guilty, count = mutations.pydicom_bases()[:4], 1, counting.count
+
+    def lose(accepted: pd.DataFrame, refused: pd.DataFrame, *made: pd.DataFrame) -> Counts:
+        there = (RAW / f"fuzz/mutant/{guilty:06}{mutations.mutant(guilty, of).suffix}").exists()
+        return count(accepted, refused.iloc[1:] if there else refused, *made)
+
+    monkeypatch.setattr(counting, "count", lose)
+    with pytest.raises(pytest.fail.Exception, match=rf"^seed {SEED}: mutant {guilty} \(.+\): AssertionError"):
+        survive(of, range(4))
 
 
 def test_a_few_mutants(project: Path) -> None:
@@ -127,7 +153,7 @@ def test_a_few_mutants(project: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_mutants_of_pydicoms_files(project: Path) -> None:
-    found = survive(mutations.pydicom_bases(), range(int(__import__("os").environ.get("N", "12000"))))
+    found = survive(mutations.pydicom_bases(), range(12_000))
     _tell(found)
     assert found["reason"].nunique() > 6, "the damage is of every kind"
     assert (found["stage"] != "quarantine").sum() > 200, "and reaches the decoders"
@@ -136,4 +162,66 @@ def test_mutants_of_pydicoms_files(project: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_mutants_of_awkward_files(project: Path, shared_data: Path) -> None:
-    _tell(survive(mutations.bases(shared_data / "dicom-corpus"), range(500)))
+    _tell(survive(mutations.bases(shared_data / "dicom-corpus"), range(2000)))
+
+
+@pytest.mark.slow
+def test_links_in_circles_pipes_devices_holes_and_bombs(project: Path) -> None:
+    """What lies on a disk and is no file with an end: nothing waits, nothing is read for ever, nothing fills memory."""
+    of = mutations.pydicom_bases()[::20]
+    put(of)
+    run()
+    alone = pictures()
+    folder = RAW / "fuzz/mutant"
+    (folder / "circle").symlink_to(folder.absolute(), target_is_directory=True)
+    (folder / "out").symlink_to("/", target_is_directory=True)
+    (folder / "itself").symlink_to("itself")
+    (folder / "there").symlink_to("and back")
+    (folder / "and back").symlink_to("there")
+    (folder / "circle.zip").symlink_to("circle.zip")
+    (folder / "zeros").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe")
+    os.mkfifo(folder / "pipe.zip")
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind(os.path.relpath(folder / "socket"))
+    (folder / "deep" / Path(*["d" * 50] * 20)).mkdir(parents=True)
+    shutil.copy(RAW / "fuzz/0 sound/0000", folder / "deep" / Path(*["d" * 50] * 20) / "image")
+    with (folder / "hole").open("wb") as file:
+        file.truncate(2**40)
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a", "b"):
+            with archive.open(name, "w", force_zip64=True) as member:
+                for _ in range(600):
+                    member.write(bytes(2**20))
+    with zipfile.ZipFile(folder / "nested.zip", "w") as archive:
+        archive.write(folder / "bomb.zip", "inner.zip")
+        archive.write(RAW / "fuzz/0 sound/0000", "image")
+
+    run()
+
+    found = outcomes().set_index("path")
+    reasons = found["reason"][found.index.str.startswith("mutant/")].to_dict()
+    hole = reasons.pop("mutant/hole")
+    assert hole in {"NOT_DICOM", "TOO_LARGE", "DECODE_TIMEOUT"}
+    image = next(path for path in reasons if path.endswith("/image") and "deep" in path)
+    assert {reasons.pop(image), reasons.pop("mutant/nested.zip/image")} <= {
+        "",
+        "DUPLICATE",
+        found["reason"]["0 sound/0000"],
+    }
+    assert {path.removeprefix("mutant/"): reason for path, reason in reasons.items()} == {
+        "circle": "NOT_DICOM",
+        "out": "NOT_DICOM",
+        "itself": "UNREADABLE",
+        "there": "UNREADABLE",
+        "and back": "UNREADABLE",
+        "circle.zip": "UNREADABLE",
+        "zeros": "NOT_DICOM",
+        "pipe": "NOT_DICOM",
+        "pipe.zip": "NOT_DICOM",
+        "socket": "NOT_DICOM",
+        "bomb.zip/a": "TOO_LARGE",
+        "bomb.zip/b": "TOO_LARGE",
+        "nested.zip/inner.zip": "NOT_DICOM",
+    }
+    pd.testing.assert_frame_equal(pictures(), alone)

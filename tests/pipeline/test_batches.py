@@ -204,3 +204,25 @@ def test_the_shipped_params_yaml_survives_an_edit_unchanged(project: Path) -> No
     before = params.PATH.read_text()
     batches._edit_params({"batches": YAML(typ="safe").load(before)["batches"]})
     assert params.PATH.read_text() == before
+
+
+def test_what_dvc_remembers_of_files_is_in_the_project_for_its_owner_alone(delivery: Path) -> None:
+    """It holds their paths; DVC's own place for it is /var/tmp."""
+    batches.add_batch("first", delivery / "export", delivery / "labels.csv")
+
+    with Repo() as repo:
+        assert Path(repo.site_cache_dir).is_relative_to(batches.DVC_STATE.resolve())
+    assert stat.S_IMODE(batches.DVC_STATE.stat().st_mode) == 0o700
+    assert not [path for path in Path(".radrepro/work").rglob("*") if path.is_file()], (
+        "the scan's chunks hold paths, too"
+    )
+    remembered = [path.read_bytes() for path in batches.DVC_STATE.rglob("*") if path.is_file()]
+    assert any(b"IM0" in content for content in remembered)
+
+
+def test_a_place_that_was_chosen_for_what_dvc_remembers_stays(delivery: Path) -> None:
+    run("dvc", "config", "core.site_cache_dir", str(delivery / "chosen"))
+    batches.add_batch("first", delivery / "export", delivery / "labels.csv")
+
+    assert any((delivery / "chosen").rglob("*.db"))
+    assert not batches.DVC_STATE.exists()

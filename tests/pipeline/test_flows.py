@@ -336,6 +336,30 @@ def test_the_plan_is_what_dvc_repro_would_do(project: Path) -> None:
     assert {"split", "evaluate@fine_tune"}.isdisjoint(stale), "only what differs from the lock already"
 
 
+# --- what is not told
+
+
+def test_a_path_within_a_batch_does_not_reach_the_log_or_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect keeps both; a path can hold a name."""
+    logged: list[str] = []
+    said = "ERROR: [Errno 13] Permission denied: '/home/me/top/data/raw/june/Doe^Jane, born 1931/IM1'"
+    monkeypatch.setattr(flows, "get_run_logger", lambda: SimpleNamespace(info=logged.append))
+    monkeypatch.setattr(subprocesses, "dvc", lambda *_: [sys.executable, "-c", f"print({said!r}); exit(1)"])
+    state = flows.reproduce.fn("split", "split", stale=True)
+    assert state.message == "[Errno 13] Permission denied: '/home/me/top/data/raw/june/..."
+    assert logged == [f"ERROR: {state.message}"]
+
+
+def test_a_file_that_dvc_cannot_read_is_one_line_without_its_path(project: Path) -> None:
+    batch = Path("data/raw/site-a")
+    assert batch.is_dir()
+    (batch / "Doe^Jane").symlink_to("/nowhere/at/all")
+    with pytest.raises(UserError, match="No such file or directory") as raised:
+        graph.plan()
+    assert "Doe" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
 # --- mistakes before any stage
 
 

@@ -144,3 +144,12 @@ def test_a_directory_is_read_once_for_all_members(tmp_path: Path, monkeypatch: p
 
     assert {read(f"{path}/{name}") for name in files.members(path)} == {b"1"}
     assert len(opened) == 1
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_is_named_an_archive_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")
+
+    assert files.members(str(tmp_path / "a.zip")) == []
+    assert refusal(str(tmp_path / "a.zip")) == (Reason.NOT_DICOM, "not a regular file")
+    assert files.refusal(str(tmp_path / "a.zip")).reason is Reason.NOT_DICOM

@@ -82,12 +82,17 @@ def test_a_total_is_the_sum() -> None:
     assert counting.total([one]) == one
 
 
+PARAMETERS = """
+batches: [one, two]
+ingest: {key_file: k.key, max_quarantined_fraction: 1}
+preprocess: {size: 16, frames: {max: 4}, max_quarantined_fraction: 1}
+"""
+
+
 @pytest.fixture
 def project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two batches that were ingested and preprocessed, with files of every fate."""
-    (workspace / "params.yaml").write_text(
-        "batches: [one, two]\ningest: {key_file: k.key, max_quarantined_fraction: 1}\npreprocess: {size: 16, max_frames: 4, max_quarantined_fraction: 1}\n"
-    )
+    (workspace / "params.yaml").write_text(PARAMETERS)
     (workspace / "k.key").write_bytes(b"s" * 64)
     monkeypatch.setenv("RADREPRO_WORKERS", "1")
     one, two = Path("data/raw/one"), Path("data/raw/two")

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
+    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -94,13 +96,37 @@ def test_bytes_that_are_no_image_are_refused_whatever_they_are(content: bytes, s
 
 
 def test_files_that_are_dicom_but_no_image(tmp_path: Path) -> None:
-    make_dicom(tmp_path / "report", PixelData=None)
+    make_dicom(tmp_path / "report", PixelData=None, Rows=None, SOPClassUID=BasicTextSRStorage)
     make_dicom(tmp_path / "empty", Rows=0)
 
     assert refused((tmp_path / "report").read_bytes()) is Reason.NO_PIXEL_DATA
     assert refused((tmp_path / "empty").read_bytes()) is Reason.UNREADABLE
     assert refused(b"") is Reason.NOT_DICOM
     assert refused(os.urandom(5000)) is Reason.NOT_DICOM
+
+
+def test_an_image_that_was_cut_between_two_elements_is_not_taken_for_a_report(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a")
+    content = (tmp_path / "a").read_bytes()
+
+    for first_lost in (b"\xe0\x7f\x10\x00", b"\x28\x00\x10\x00US", b"\x10\x00\x20\x00LO"):  # pixels, Rows, PatientID
+        assert refused(content[: content.index(first_lost)]) is Reason.TRUNCATED
+
+
+def test_a_value_that_ends_after_its_file_takes_no_memory(tmp_path: Path) -> None:
+    """pydicom would ask for all that it claims, and what becomes of that hangs on the machine."""
+    make_dicom(tmp_path / "a", ImageComments="a comment")
+    content = (tmp_path / "a").read_bytes()
+    at = content.index(b"\x20\x00\x00\x40LT")
+    (tmp_path / "a").write_bytes(content[: at + 4] + b"UT\0\0" + b"\xf0\xff\xff\x7f" + content[at + 8 :])
+    tracemalloc.start()
+    with (tmp_path / "a").open("rb") as file, pytest.raises(Refused) as caught:
+        header.read(file, len(content) + 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert caught.value.reason is Reason.TRUNCATED
+    assert peak < 2**24
 
 
 def test_an_unknown_transfer_syntax_does_not_pass_and_is_not_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import BasicTextSRStorage
 
 from stages.artifacts import index, quarantine
 from stages.ingest import __main__ as ingest
@@ -73,7 +74,7 @@ def make(kind: str, path: Path, original: Path) -> None:
             make_dicom(path)
             os.truncate(path, path.stat().st_size - 100)
         case "report":
-            make_dicom(path, PixelData=None)
+            make_dicom(path, PixelData=None, Rows=None, SOPClassUID=BasicTextSRStorage)
         case "nobody":
             make_dicom(path, PatientID="")
         case "unnamed":

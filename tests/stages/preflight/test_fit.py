@@ -7,6 +7,7 @@ import pytest
 from stages.artifacts.cohort import Task
 from stages.labels import Labels
 from stages.preflight import fit
+from stages.preprocess.params import Most, PreprocessParams
 from stages.runtime import UserError
 from stages.split.params import Fractions, SplitParams
 
@@ -126,7 +127,9 @@ def test_patients_whose_images_are_left_out_do_not_count_for_a_class() -> None:
 
 def test_bytes_needed_grow_with_frames_up_to_their_maximum_and_with_pixels() -> None:
     def needed(frames: list[float], size: int = 64, max_frames: int = 16) -> int:
-        return fit.bytes_needed(pd.DataFrame({"frames": frames}), size, max_frames)
+        return fit.bytes_needed(
+            pd.DataFrame({"frames": frames}), PreprocessParams(size=size, frames=Most(max=max_frames))
+        )
 
     single = needed([1])
     assert single > 2 * 64 * 64, "in the workspace and in DVC's cache"

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from stages import runtime
@@ -15,13 +17,13 @@ from stages.ingest import __main__ as ingest
 from stages.params import read
 from stages.preprocess import __main__ as preprocess
 from stages.preprocess import convert
-from stages.preprocess.params import PreprocessParams
+from stages.preprocess.params import Most, PreprocessParams
 from stages.runtime import UserError
 from tests.dicom_files import chest, make_dicom
 
 PARAMETERS = """
 ingest: {key_file: k.key, max_quarantined_fraction: 1}
-preprocess: {size: 32, max_frames: 4, max_quarantined_fraction: 1}
+preprocess: {size: 32, frames: {max: 4}, max_quarantined_fraction: 1}
 """
 
 
@@ -118,11 +120,37 @@ def test_frames_of_a_cine_are_evenly_spaced_and_named(batch: Path) -> None:
 @pytest.mark.parametrize("most", [1, 2, 7, 16])
 def test_no_more_frames_than_asked_for(most: int) -> None:
     for frames in range(1, 40):
-        taken = convert.spaced(frames, most)
+        taken = PreprocessParams(frames=Most(max=most)).chosen(frames)
 
         assert len(taken) == len(set(taken)) == min(frames, most)
         assert taken[0] == 0
         assert taken[-1] == frames - 1 or most == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "taken"),
+    [
+        ("all", [0, 1, 2, 3, 4]),
+        ("middle", [2]),
+        ("{every: 2}", [0, 2, 4]),
+        ("{every: 9}", [0]),
+        ("{max: 3}", [0, 2, 4]),
+    ],
+)
+def test_frames_of_a_cine_are_taken_as_the_parameter_says(policy: str, taken: list[int], batch: Path) -> None:
+    Path("params.yaml").write_text(PARAMETERS.replace("{max: 4}", policy))
+    cine = np.stack([chest(number) for number in range(5)])
+    make_dicom(batch / "cine", cine, transfer_syntax=RLELossless)
+    for number in range(5):
+        make_dicom(batch / f"still {number}", cine[number])
+    both()
+
+    rows, pixels = images.rows("here"), images.pixels("here")
+    moving = rows[rows["frames"] == 5]
+    assert moving["frame"].tolist() == taken
+    assert moving["image"].tolist() == [f"{moving['instance'].iloc[0]}-{number}" for number in taken]
+    stills = {pixels[row].tobytes() for row in rows.loc[rows["frames"] == 1, "row"]}
+    assert len(stills & {pixels[row].tobytes() for row in moving["row"]}) == len(taken)
 
 
 def test_monochrome1_shows_the_same_picture(batch: Path) -> None:
@@ -191,7 +219,19 @@ def test_a_batch_without_a_usable_image_keeps_what_was_there(batch: Path) -> Non
     assert [path.name for path in Path("data/images").iterdir()] == ["here"]
 
 
-@pytest.mark.parametrize("wrong", ["size: 15", "size: 1025", "size: 128.5", "max_frames: 0", "sise: 128"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "size: 15",
+        "size: 1025",
+        "size: 128.5",
+        "frames: {max: 0}",
+        "frames: first",
+        "frames: {every: 2, max: 3}",
+        "ct_window: lungs",
+        "sise: 128",
+    ],
+)
 def test_parameters_out_of_range_are_refused(wrong: str, workspace: Path) -> None:
     Path("params.yaml").write_text(f"preprocess: {{{wrong}}}\n")
 
@@ -228,3 +268,89 @@ def test_too_many_files_that_cannot_be_decoded_fail_the_stage(batch: Path) -> No
 
     assert outputs() == before
     assert Path(".radrepro/quarantine/preprocess@here.csv").exists()
+
+
+def ultrasound(path: Path, regions: list[tuple[int, int, int, int]], **more) -> None:
+    """White text over a grey sector: rows 20 to 79, columns 30 to 129 of 100 x 160."""
+    image = np.zeros((100, 160), np.uint8)
+    image[20:80, 30:130] = chest(1, 60, 100, bits=8) // 2 + 20
+    image[2:10, 5:100] = 255
+    image[85:95, 40:90] = 255
+    boxes = []
+    for top, bottom, left, right in regions:
+        box = Dataset()
+        box.RegionLocationMinY0, box.RegionLocationMaxY1 = top, bottom - 1
+        box.RegionLocationMinX0, box.RegionLocationMaxX1 = left, right - 1
+        boxes.append(box)
+    window = {"WindowCenter": 127.5, "WindowWidth": 255, "VOILUTFunction": "LINEAR_EXACT"}
+    make_dicom(path, image, Modality="US", SequenceOfUltrasoundRegions=Sequence(boxes), **window, **more)
+
+
+def test_ultrasound_is_cropped_to_its_regions_and_the_text_is_gone(batch: Path) -> None:
+    ultrasound(batch / "one", [(20, 80, 30, 130)], BurnedInAnnotation="YES")
+    ultrasound(batch / "two", [(20, 80, 30, 80), (40, 80, 80, 130)])
+    ultrasound(batch / "whole", [], BurnedInAnnotation="NO")
+    ultrasound(batch / "unsafe", [], BurnedInAnnotation="YES")
+    both()
+
+    rows, pixels = images.rows("here"), images.pixels("here")
+    shares = rows.set_index("row")["cropped"].round(4).to_dict()
+    assert sorted(shares.values()) == [0, 0.625, 0.625]
+    for row, share in shares.items():
+        assert (pixels[row].max() > 240) == (share == 0)
+    one, two = (pixels[row] for row, share in shares.items() if share)
+    assert (one != two).any(), "what is in the rectangle and in no region is black"
+    assert quarantine.read(index.quarantine_path("here"))["reason"].tolist() == ["BURNED_IN"]
+
+
+def test_pixels_that_are_not_square_are_shown_square(batch: Path) -> None:
+    rows, columns = np.mgrid[0:120, 0:120]
+    disc = (((rows - 60) ** 2 + (columns - 60) ** 2 < 50**2) * 4000).astype(np.uint16)
+    window = {"WindowCenter": 2000, "WindowWidth": 4000}
+    make_dicom(batch / "round", disc, **window)
+    make_dicom(batch / "flat", disc[::2], PixelSpacing=["0.4", "0.2"], **window)
+    make_dicom(batch / "narrow", disc[:, ::2], PixelAspectRatio=[1, 2], **window)
+    both()
+
+    pixels = images.pixels("here").astype(int)
+    for other in pixels[1:]:
+        assert np.abs(pixels[0] - other).mean() < 6
+
+
+@pytest.mark.parametrize("collimation", ["keep", "remove"])
+def test_collimation_is_removed_when_asked_for(collimation: str, batch: Path) -> None:
+    Path("params.yaml").write_text(PARAMETERS.replace("size: 32", f"size: 32, collimation: {collimation}"))
+    image = np.full((300, 260), 30, np.uint16)
+    image[60:260, 50:230] = chest(2, 200, 180)
+    make_dicom(batch / "film", image, Modality="DX")
+    make_dicom(batch / "slice", image, Modality="CT")
+    both()
+
+    shares = images.rows("here").set_index("modality")["cropped"]
+    assert shares["CT"] == 0
+    expected = 1 - 200 * 180 / (300 * 260) if collimation == "remove" else 0
+    assert shares["DX"] == pytest.approx(expected, abs=0.03)
+
+
+def test_text_between_regions_does_not_change_what_is_in_them(batch: Path) -> None:
+    image = chest(1, 60, 100)
+    inside = np.zeros(image.shape, bool)
+    inside[:20] = inside[40:] = True
+    regions = []
+    for top, bottom in ((0, 19), (40, 59)):
+        box = Dataset()
+        box.RegionLocationMinY0, box.RegionLocationMaxY1 = top, bottom
+        box.RegionLocationMinX0, box.RegionLocationMaxX1 = 0, 99
+        regions.append(box)
+    for name, between in (("dark", 0), ("bright", 65535)):
+        make_dicom(
+            batch / name,
+            np.where(inside, image, between).astype(np.uint16),
+            Modality="US",
+            BurnedInAnnotation="NO",
+            SequenceOfUltrasoundRegions=Sequence(regions),
+        )
+    both()
+
+    assert set(images.rows("here")["window"]) == {"percentile"}
+    assert np.array_equal(*images.pixels("here"))

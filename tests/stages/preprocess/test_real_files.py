@@ -102,7 +102,7 @@ def extremes(path: Path) -> tuple[str, str] | None:
             file.seek(0)
             frames = int(found.get("NumberOfFrames") or 1)
             source = codecs.Source.of(file, str(found.file_meta.TransferSyntaxUID), frames)
-            stored = [frame.stored for frame in source.frames(range(frames))]
+            stored = [frame.values for frame in source.frames(range(frames))]
     except Refused:
         return None
     return str(min(int(frame.min()) for frame in stored)), str(max(int(frame.max()) for frame in stored))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -37,6 +38,32 @@ def test_every_family_of_streams_tells_its_size(name: str) -> None:
 )
 def test_what_is_no_stream_or_has_lost_its_end_has_no_size(content: bytes) -> None:
     assert streams.claim(content) is None
+
+
+def test_what_follows_the_end_of_a_stream_may_be_zeros_only() -> None:
+    stream = bytes(imagecodecs.jpeg8_encode(chest(1, 48, 40, bits=8)))
+    expected = streams.Claim(48, 40, 1)
+    for padding in (0, 1, 500):
+        streams.check(stream + b"\0" * padding, expected)
+    for content, reason in (
+        (stream + b"\1" * 500, Reason.TRUNCATED),
+        (stream[:-20] + b"\0" * 20, Reason.TRUNCATED),
+        (stream[2:], Reason.DECODE_FAILED),  # no start
+        (bytes(5000), Reason.DECODE_FAILED),  # pixels, not compressed
+    ):
+        with pytest.raises(Refused) as caught:
+            streams.check(content, expected)
+        assert caught.value.reason is reason
+
+
+def test_a_stream_whose_height_follows_its_scan_is_refused() -> None:
+    """ISO 10918-1 section B.2.5, DNL: decoders make of it an image without rows, or none."""
+    stream = bytearray(imagecodecs.jpeg8_encode(chest(1, 48, 40, bits=8)))
+    at = stream.index(b"\xff\xc0") + 5
+    stream[at : at + 2] = b"\0\0"
+    with pytest.raises(Refused) as caught:
+        streams.check(bytes(stream), streams.Claim(48, 40, 1))
+    assert caught.value.reason is Reason.DECODE_FAILED
 
 
 def decode(path: Path, syntax: str) -> codecs.Frame:

@@ -94,7 +94,15 @@ def split(_: str) -> None:
             labels = {f"label:{label}": float(row // 4 % 3 == at) for at, label in enumerate(CLASSES)}
             pixels = hashlib.sha256(name.encode()).hexdigest()
             rows.append(
-                {"image": name, "batch": batch, "row": row, "subset": side, "age": 50.0, "pixel_sha256": pixels}
+                {
+                    "image": name,
+                    "batch": batch,
+                    "row": row,
+                    "subset": side,
+                    "age": 50.0,
+                    "days": 0,
+                    "pixel_sha256": pixels,
+                }
                 | patient
                 | labels
             )
