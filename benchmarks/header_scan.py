@@ -4,11 +4,11 @@
 
 pydicom reads with ``stop_before_pixels`` and ``specific_tags``, which leaves the elements as bytes; ``get`` then turns
 each into a value. radrepro's header is read, checked (limits, pixel data as long as it claims to be) and turned into
-keyed hashes and words of the allow-list. Rounds alternate; times are of the CPU, per file, medians of the rounds, with
-the files in the page cache. The second table adds what makes most of a real scan, the hash of the whole file. The third
-hands files to worker processes as the stage does, and takes the wall time that more files add: starting up is left out.
-It says something on a machine that does nothing else; what the stage's own process spends on a file, which all workers
-share, bounds the rest.
+keyed hashes and words of the allow-list. The two take turns at each file, which is in the page cache; times are of the
+CPU, per file, medians of the rounds. The second table adds what makes most of a real scan, the hash of the whole file.
+The third hands files to worker processes as the stage does, and takes the wall time that more files add: starting up is
+left out. It says something on a machine that does nothing else; what the stage's own process spends on a file, which
+all workers share, bounds the rest.
 """
 
 import argparse
@@ -155,15 +155,19 @@ def tell_files(corpora: dict[str, Sequence[Path]], rounds: int) -> None:
 
 
 def medians(paths: Sequence[Path], rounds: int, *steps: Step) -> list[float]:
-    """Microseconds a file of each step."""
-    took: dict[Step, list[float]] = {step: [] for step in steps}
-    for _ in range(rounds + 1):
-        for step in steps:
-            started = time.process_time()
-            for path in paths:
-                step(path)
-            took[step].append((time.process_time() - started) / len(paths) * 1e6)
-    return [statistics.median(found[1:]) for found in took.values()]  # the first round warms up
+    """Microseconds a file of each step; they take turns at each file."""
+    took: list[list[float]] = [[] for _ in steps]
+    for number in range(rounds + 1):
+        total = [0.0 for _ in steps]
+        for turn, path in enumerate(paths, number):
+            for each in range(len(steps)):
+                which = (each + turn) % len(steps)
+                started = time.process_time()
+                steps[which](path)
+                total[which] += time.process_time() - started
+        for found, spent in zip(took, total, strict=True):
+            found.append(spent / len(paths) * 1e6)
+    return [statistics.median(found[1:]) for found in took]  # the first round warms up
 
 
 def pydicom_alone(path: Path) -> Dataset:

@@ -1,5 +1,6 @@
 """Read a DICOM file's header, up to its pixel data."""
 
+import math
 import zlib
 from contextlib import suppress
 from functools import lru_cache
@@ -21,8 +22,9 @@ from stages.ingest.pixel_data import Element
 from stages.reasons import Reason, Refused
 
 _META_GROUP = 2
-_BEGINNING = 2**15  # bytes that hold most headers
+_BEGINNING, _MORE = 2**15, 2**18  # bytes that hold most headers, and nearly all
 _PIECE = 2**20
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # in little and in big endian
 _ZIP = b"PK\3\4"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
 
@@ -48,8 +50,10 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
         With ``NOT_DICOM``, ``UNREADABLE``, ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE`` or ``UNSUPPORTED``.
     """
     beginning = file.read(_BEGINNING)
-    file.seek(0)
     part10 = _is_part10(beginning)
+    if not _may_hold_pixel_data(beginning):
+        beginning += file.read(_MORE - _BEGINNING)
+    file.seek(0)
     try:
         if deflated := DeflatedExplicitVRLittleEndian.encode() in beginning:
             _check_inflated(file, most)
@@ -100,22 +104,29 @@ def _check_inflated(file: BinaryIO, most: int) -> None:
 
 def _parse_beginning(beginning: bytes, size: int) -> tuple[Dataset, Element] | None:
     """As :func:`_parse`, if the pixel data begins here. In memory: a file is asked for its position at each element."""
+    if not _may_hold_pixel_data(beginning):
+        return None
     with suppress(Exception):  # it shows again in the whole file, unless it was that the rest is missing here
         header, last = _parse(BytesIO(beginning), size)
         return (header, last) if last.tag in pixel_data.TAGS else None
     return None
 
 
+def _may_hold_pixel_data(beginning: bytes) -> bool:
+    return any(tag in beginning for tag in _PIXEL_DATA)
+
+
 def _parse(file: BinaryIO, size: int | None) -> tuple[Dataset, Element]:
     """The header, and the last element that was begun; ``size`` of the file, where positions are the file's."""
-    last, tell = (0, 0, 0), file.tell
+    last, tell, tags = (0, 0, 0), file.tell, pixel_data.TAGS
+    end = math.inf if size is None else size
 
     def stop(tag: int, _: str | None, length: int) -> bool:
         nonlocal last
-        last = tag, tell(), length
+        start = tell()
+        last = tag, start, length
         # a value that ends after its file is not read: pydicom would ask for memory for all that it claims
-        beyond = size is not None and length != pixel_data.UNDEFINED and last[1] + length > size
-        return tag in pixel_data.TAGS or beyond
+        return tag in tags or (start + length > end and length != pixel_data.UNDEFINED)
 
     header = read_partial(file, stop_when=stop, force=True, specific_tags=elements.TAGS)
     return header, Element(*last)

@@ -24,6 +24,7 @@ from stages.ingest import header
 from stages.reasons import Reason, Refused
 from tests.dicom_files import chest, make_dicom
 
+PIXEL_DATA = b"\xe0\x7f\x10\x00OW"
 SYNTAXES = [
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -182,32 +183,42 @@ def test_a_dicomdir_says_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("undefined", [True, False])
-def test_a_header_longer_than_what_is_read_at_first(undefined: bool, tmp_path: Path) -> None:
-    items = [Dataset() for _ in range(3000)]
-    for item in items:
+@pytest.mark.parametrize(("items", "least"), [(1000, header._BEGINNING), (6000, header._MORE)])
+def test_a_header_longer_than_what_is_read_at_first(undefined: bool, items: int, least: int, tmp_path: Path) -> None:
+    sequence = [Dataset() for _ in range(items)]
+    for item in sequence:
         item.CodeMeaning, item.is_undefined_length_sequence_item = "x" * 30, undefined
-    dataset = make_dicom(tmp_path / "a", ReferencedImageSequence=items)
+    dataset = make_dicom(tmp_path / "a", ReferencedImageSequence=sequence)
     dataset["ReferencedImageSequence"].is_undefined_length = undefined
     dataset.save_as(tmp_path / "a", enforce_file_format=True)
     content = (tmp_path / "a").read_bytes()
 
-    assert content.index(b"\xe0\x7f\x10\x00OW") > header._BEGINNING
+    assert content.index(PIXEL_DATA) > least
     assert (read(content).Rows, read(content).Columns) == (48, 40)
     assert refused(content[:-60]) is Reason.TRUNCATED
-    assert refused(content[: header._BEGINNING]) in {Reason.TRUNCATED, Reason.UNREADABLE}
+    assert refused(content[:least]) in {Reason.TRUNCATED, Reason.UNREADABLE}
 
 
+@pytest.mark.parametrize("end", [header._BEGINNING, header._MORE])
 @pytest.mark.parametrize("beyond", range(-14, 4, 2))
-def test_pixel_data_that_begins_about_where_the_first_read_ends(beyond: int, tmp_path: Path) -> None:
-    mark = b"\xe0\x7f\x10\x00OW"
-    make_dicom(tmp_path / "a", ImageComments="")
-    missing = header._BEGINNING - (tmp_path / "a").read_bytes().index(mark) + beyond
-    make_dicom(tmp_path / "a", ImageComments="x" * missing)
+def test_pixel_data_that_begins_about_where_a_first_read_ends(beyond: int, end: int, tmp_path: Path) -> None:
+    dataset = make_dicom(tmp_path / "a")
+    missing = end - (tmp_path / "a").read_bytes().index(PIXEL_DATA) + beyond
+    dataset.add_new(0x00291010, "OB", bytes(missing - 12))
+    dataset.save_as(tmp_path / "a", enforce_file_format=True)
     content = (tmp_path / "a").read_bytes()
 
-    assert content.index(mark) == header._BEGINNING + beyond
+    assert content.index(PIXEL_DATA) == end + beyond
     assert read(content).Rows == 48
     assert refused(content[:-60]) is Reason.TRUNCATED
+
+
+def test_what_looks_like_pixel_data_in_another_element_is_none(tmp_path: Path) -> None:
+    dataset = make_dicom(tmp_path / "a")
+    dataset.add_new(0x00291010, "OB", PIXEL_DATA + bytes(header._MORE))
+    dataset.save_as(tmp_path / "a", enforce_file_format=True)
+
+    assert read((tmp_path / "a").read_bytes()).Rows == 48
 
 
 def test_a_file_that_names_the_deflated_syntax_is_not_inflated(tmp_path: Path) -> None:
