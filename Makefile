@@ -37,8 +37,12 @@ demo: install ## run the whole pipeline on synthetic X-rays, then show the resul
 	@$(RUN) radrepro results
 
 .PHONY: test
-test: install ## run the whole test suite
-	$(RUN) pytest --numprocesses auto --dist loadfile
+test: install ## run the test suite
+	$(RUN) pytest --numprocesses auto --dist loadfile -m "not long"
+
+.PHONY: test-long
+test-long: install ## run what takes minutes: thousands of damaged files, the search for names in all that is written
+	$(RUN) pytest --numprocesses auto --dist load -m long
 
 .PHONY: test-fast
 test-fast: install ## run the tests that take seconds

@@ -23,6 +23,7 @@ from tests.e2e.canaries import PREFIX, Delivery
 from tests.e2e.conftest import Clone
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:Unknown encoding"),  # of pydicom, when the files are made

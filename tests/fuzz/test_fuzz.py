@@ -150,6 +150,7 @@ def test_a_few_mutants(project: Path) -> None:
     _tell(survive(of, range(120)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_mutants_of_pydicoms_files(project: Path) -> None:
@@ -159,12 +160,14 @@ def test_mutants_of_pydicoms_files(project: Path) -> None:
     assert (found["stage"] != "quarantine").sum() > 200, "and reaches the decoders"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_mutants_of_awkward_files(project: Path, shared_data: Path) -> None:
     _tell(survive(mutations.bases(shared_data / "dicom-corpus"), range(2000)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_links_in_circles_pipes_devices_holes_and_bombs(project: Path) -> None:
     """What lies on a disk and is no file with an end: nothing waits, nothing is read for ever, nothing fills memory."""
