@@ -26,6 +26,10 @@ class PreprocessParams(Section):
     size: int = Field(default=128, ge=16, le=1024)
     """Pixels on each side, after padding to a square."""
 
+    decode: Literal["full", "reduced"] = "full"
+    """``reduced`` reads grey JPEG 2000, HTJ2K and baseline JPEG at a half, a quarter or an eighth of each side, as long
+    as the longer one keeps ``size`` pixels: faster, other values at edges; what is cut out may have fewer pixels."""
+
     frames: Literal["all", "middle"] | Every | Most = Most(max=16)
     """Of a file with several (a cine, a volume)."""
 
