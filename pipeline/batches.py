@@ -155,7 +155,7 @@ def _fit(images: Any, found: Labels, section: dict[str, Any]) -> list[str]:
 
 
 def _require_room(source: Path, target: Path) -> None:
-    size = sum((source / path).stat().st_size for path in tree.entries(source) if (source / path).is_file())
+    size = sum((source / path).stat().st_size for path in tree.on_disk(source) if (source / path).is_file())
     copies = _COPIES if not target.exists() else _COPIES - 1
     free = shutil.disk_usage(_existing(target)).free
     if size * copies * _SPARE > free:
@@ -182,17 +182,24 @@ def _write_key(path: Path, key: bytes, undo: ExitStack) -> None:
 
 
 def _copy(source: Path, target: Path, undo: ExitStack) -> None:
-    """Every entry that ingest sees, links to files as the files they lead to; in place at once, when all is there."""
+    """Every file and archive, links to files as the files they lead to; in place at once, when all is there.
+
+    Links to folders, pipes and devices hold no image, and stay where they are.
+    """
     if target.exists():
         return
     undo.callback(shutil.rmtree, target, ignore_errors=True)
-    paths = tree.entries(source)
+    paths = tree.on_disk(source)
     try:
         with runtime.atomic_directory(target) as beside:
             for path in runtime.progress(paths, len(paths), "files copied"):
                 if (source / path).is_file():
                     (beside / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(source / path, beside / path)
+            lost = {path for path in tree.entries(source) if path not in set(paths) or (source / path).is_file()}
+            lost -= set(tree.entries(beside))
+            if lost:
+                raise UserError(f"{len(lost)} files of {source} changed while they were copied: add the batch again")
     except OSError as error:
         raise UserError(f"the batch cannot be copied to {target} ({error.strerror}): nothing was added") from None
 

@@ -40,7 +40,7 @@ def members(path: str) -> list[str]:
 def refusal(path: str) -> Refused:
     """Why a file that is named an archive, and is no DICOM file, brings no image."""
     if _leads_through(path):
-        return Refused(Reason.NOT_DICOM, "an archive inside an archive: unpack it")
+        return Refused(Reason.ARCHIVE, "inside another")
     try:
         _archive(path, _changed(path))
     except Refused as refused:
@@ -55,7 +55,7 @@ def opened(path: str, most: int) -> Iterator[BinaryIO]:
     Raises
     ------
     Refused
-        With ``NOT_DICOM`` (a pipe, a device, a folder), ``UNREADABLE``, ``UNSUPPORTED`` or ``TOO_LARGE``.
+        With ``NOT_DICOM`` (a pipe, a device), ``LINK``, ``ARCHIVE``, ``UNREADABLE`` or ``TOO_LARGE``.
     """
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - of a text that may be no path
@@ -66,7 +66,7 @@ def opened(path: str, most: int) -> Iterator[BinaryIO]:
             yield file
         return
     if not regular:  # a pipe would wait for ever
-        raise Refused(Reason.NOT_DICOM, "not a regular file")
+        raise Refused(Reason.LINK) if os.path.isdir(path) else Refused(Reason.NOT_DICOM, "not a regular file")  # noqa: PTH112
     try:
         file = open(path, "rb")  # noqa: PTH123, SIM115 - as above; closed below
     except OSError as error:
@@ -88,13 +88,13 @@ def _member(archive: str, name: str, most: int) -> Iterator[BinaryIO]:
         raise Refused(Reason.UNREADABLE, "no longer in its archive")
     found = listed[name]
     if found.flag_bits & _ENCRYPTED:
-        raise Refused(Reason.UNSUPPORTED, "encrypted archive")
+        raise Refused(Reason.ARCHIVE, "encrypted")
     if found.file_size > most:  # zipfile gives no byte more than this
         raise Refused(Reason.TOO_LARGE, "in its archive")
     try:
         content = file.read(found)
     except NotImplementedError:
-        raise Refused(Reason.UNSUPPORTED, "compression of its archive") from None
+        raise Refused(Reason.ARCHIVE, "its compression") from None
     except (*_DAMAGE, RuntimeError):
         raise Refused(Reason.UNREADABLE, "damaged archive") from None
     yield io.BytesIO(content)

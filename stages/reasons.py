@@ -7,6 +7,8 @@ class Reason(StrEnum):
     """Why a file is not used. The value is what the user should do about it."""
 
     NOT_DICOM = "not a DICOM file: nothing to do, unless it should be one"
+    ARCHIVE = "an archive that is not opened: unpack it, or end its name in .zip if it is a zip archive"
+    LINK = "a link to a folder, which is not followed: put the folder itself there"
     UNREADABLE = "the header cannot be parsed: export the file again"
     TRUNCATED = "the file ends before its pixel data does: export it again"
     NO_PIXEL_DATA = "no image in it (a report or presentation state): nothing to do"
@@ -26,7 +28,7 @@ HARMLESS = frozenset([Reason.NOT_DICOM, Reason.NO_PIXEL_DATA, Reason.DUPLICATE])
 """Of files that no image is lost with."""
 
 DUPLICATES = frozenset({Reason.DUPLICATE, Reason.CONFLICTING_DUPLICATE})
-"""The reasons of files that are sound, and of which another is used."""
+"""The reasons of files whose SOP instance another file brings."""
 
 
 class Refused(Exception):  # noqa: N818 - not an error of the program

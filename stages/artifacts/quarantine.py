@@ -1,10 +1,10 @@
-"""Files and frames that were not accepted: why, and what to do. No path and no identity in it.
+"""Files that were not accepted: why, and what to do. No path and no identity in it.
 
 ``data/quarantine/<batch>.csv`` (ingest) and ``data/images/<batch>/quarantine.csv`` (preprocess).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from stages.runtime import UserError, atomic_file
 
 
 class Rejected(NamedTuple):
-    """One file (``file``: keyed hash of its path in the batch) or frame that is not used."""
+    """One file (``file``: keyed hash of its path in the batch) that is not used."""
 
     file: str
     reason: Reason
@@ -37,10 +37,13 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def require_few(path: Path, rejected: Sequence[Rejected], accepted: int, most: float, parameter: str) -> None:
+def require_few(
+    path: Path, rejected: Sequence[Rejected], accepted: int, most: float, parameter: str, paths: Mapping[str, str]
+) -> None:
     """Write the table to ``path`` and raise if more than a fraction ``most`` of what should be images is defective.
 
-    ``path`` is beside DVC's outputs: those of a stage that fails are removed.
+    ``path`` is beside DVC's outputs, in the state of this machine: the stage that fails writes no others. So it also
+    has the files' own ``paths`` (by their keys), for the data's owner.
 
     Raises
     ------
@@ -51,10 +54,12 @@ def require_few(path: Path, rejected: Sequence[Rejected], accepted: int, most: f
     total = len(defective) + accepted
     if not defective or len(defective) <= most * total:
         return
-    write(path, rejected)
+    rows = [(paths[item.file], item.reason.name, item.detail, item.reason.value) for item in rejected]
+    with atomic_file(path) as beside:
+        pd.DataFrame(sorted(rows), columns=["path", *COLUMNS[1:]]).to_csv(beside, index=False)
     raise UserError(
         f"{len(defective)} of {total} files are in quarantine ({reasons(defective)}), more than {parameter} ({most:g}) "
-        f"allows: see {path}, mend them, or raise it in params.yaml"
+        f"allows: {path} names them and says what to do; mend them, or raise it in params.yaml"
     )
 
 

@@ -59,7 +59,8 @@ def _limit(wanted: work.Work[Any, Any]) -> None:
     if wanted.limits is None or sys.platform != "linux":  # elsewhere the limit does not count what malloc maps
         return
     most = _held() + wanted.limits.memory_mib * 2**20
-    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _held() -> int:

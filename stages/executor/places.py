@@ -60,10 +60,11 @@ def cluster(scheduler: str) -> Iterator[Place]:
 
     try:
         client = Client(scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TypeError, TimeoutError) as error:  # TypeError: tls:// without its settings
         raise UserError(
-            f"no Dask scheduler answers at RADREPRO_DASK={scheduler} ({type(error).__name__}): start it with "
-            "'dask scheduler', or unset the variable to work on this machine"
+            f"no Dask scheduler answers at RADREPRO_DASK={scheduler} ({type(error).__name__}): it is an address "
+            "such as tcp://10.0.0.5:8786, where 'dask scheduler' runs (tls:// needs Dask's own settings); unset it to "
+            "work here"
         ) from None
     with client:
         if not client.scheduler_info(n_workers=-1)["workers"]:

@@ -39,8 +39,13 @@ def scan(root: Path, batch: str, pseudonyms: Pseudonyms, section: IngestParams, 
     )
     scans = ordered(name, work, paths, _CHUNK)
     account = accounting.reconcile(runtime.progress(scans, len(paths), "files"), batch)
+    quarantine.require_few(
+        runtime.STATE / "quarantine" / f"{name}.csv",
+        account.rejected,
+        len(account.accepted),
+        section.max_quarantined_fraction,
+        "ingest.max_quarantined_fraction",
+        dict(zip(account.restricted["file"], account.restricted["path"], strict=True)),
+    )
     account.require_images(root)
-    kept = runtime.STATE / "quarantine" / f"{name}.csv"
-    most = section.max_quarantined_fraction
-    quarantine.require_few(kept, account.rejected, len(account.accepted), most, "ingest.max_quarantined_fraction")
     return account

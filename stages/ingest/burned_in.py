@@ -8,6 +8,7 @@ from stages.ingest.params import IngestParams
 from stages.reasons import Reason, Refused
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # the SOP class, and with a suffix its multi-frame ones (PS3.4 B.5)
+_STRIP = 0.03  # a line of text is no lower
 DOUBTFUL = regions.ULTRASOUND | {"SC", "XA", "RF"}
 """(0008,0060) of devices that write names into images. RF is XA's sister: the same equipment, the same habits."""
 
@@ -15,8 +16,8 @@ DOUBTFUL = regions.ULTRASOUND | {"SC", "XA", "RF"}
 def stated(header: Dataset, section: IngestParams) -> str | None:
     """Burned In Annotation (0028,0301): YES, NO, or None where it is not stated.
 
-    An ultrasound image with regions that leave something out passes: preprocess crops it to them, always. ``NO`` is
-    believed.
+    An ultrasound image passes whose regions leave a strip out on one side, of 3 % of it or more, where a device writes:
+    preprocess crops to the regions, always. ``NO`` is believed.
 
     Raises
     ------
@@ -34,10 +35,12 @@ def stated(header: Dataset, section: IngestParams) -> str | None:
 
 
 def _cropped(header: Dataset) -> bool:
-    if text(header, "Modality").upper() not in regions.ULTRASOUND:  # regions asks too, at ten times the price
-        return False
     found = regions.usable(header)
-    return bool(found) and regions.bounds(found) != (0, header.Rows, 0, header.Columns)
+    if not found:
+        return False
+    top, bottom, left, right = regions.bounds(found)
+    rows, columns = int(header.Rows), int(header.Columns)
+    return max(top, rows - bottom) >= _STRIP * rows or max(left, columns - right) >= _STRIP * columns
 
 
 def _doubtful(header: Dataset) -> bool:

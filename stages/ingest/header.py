@@ -25,7 +25,8 @@ _META_GROUP = 2
 _BEGINNING, _MORE = 2**15, 2**18  # bytes that hold most headers, and nearly all
 _PIECE = 2**20
 _PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # in little and in big endian
-_ZIP = b"PK\3\4"
+_ARCHIVES = (b"PK\3\4", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\7")  # zip, gzip, 7z, rar
+_TAR = b"ustar"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # file meta, identification in little and in big endian
 
 
@@ -47,7 +48,8 @@ def read(file: BinaryIO, size: int, most: int = MOST_BYTES) -> Dataset:
     Raises
     ------
     Refused
-        With ``NOT_DICOM``, ``UNREADABLE``, ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE`` or ``UNSUPPORTED``.
+        With ``NOT_DICOM``, ``ARCHIVE``, ``UNREADABLE``, ``NO_PIXEL_DATA``, ``TRUNCATED``, ``TOO_LARGE`` or
+        ``UNSUPPORTED``.
     """
     beginning = file.read(_BEGINNING)
     part10 = _is_part10(beginning)
@@ -81,7 +83,8 @@ def _is_part10(start: bytes) -> bool:
     if start[128:132] == b"DICM":
         return True
     if start[:2] not in _FIRST_GROUPS:
-        raise Refused(Reason.NOT_DICOM, "a zip archive: give its name the ending .zip" if start[:4] == _ZIP else "")
+        packed = start.startswith(_ARCHIVES) or start[257:262] == _TAR
+        raise Refused(Reason.ARCHIVE if packed else Reason.NOT_DICOM)
     return False
 
 

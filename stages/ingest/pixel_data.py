@@ -54,7 +54,7 @@ def check(file: BinaryIO, size: int, header: Dataset, syntax: UID, last: Element
     if rows * columns * (number(header, "SamplesPerPixel") or 1) * -(-bits // 8) > most:
         raise Refused(Reason.TOO_LARGE, "one frame")
     if last.length == UNDEFINED:
-        _check_fragments(file, size, last.start)
+        _check_fragments(file, size, last.start, int(number(header, "NumberOfFrames") or 1))
     elif not deflated and last.start + last.length > size:
         raise Refused(Reason.TRUNCATED)
     elif not syntax.is_encapsulated and last.length < claimed(header):
@@ -93,8 +93,8 @@ def _ends_well(file: BinaryIO, size: int, last: Element) -> bool:
     return file.read(8) in (struct.pack("<HHL", 0xFFFE, _DELIMITER, 0), struct.pack(">HHL", 0xFFFE, _DELIMITER, 0))
 
 
-def _check_fragments(file: BinaryIO, size: int, start: int) -> None:
-    """Walk over encapsulated pixel data (PS3.5 annex A.4) from item to item, up to its delimiter."""
+def _check_fragments(file: BinaryIO, size: int, start: int, frames: int) -> None:
+    """Walk over encapsulated pixel data (PS3.5 annex A.4) from item to item, one a frame at least, to its delimiter."""
     position, fragments = start, -1  # the first item is the offset table
     while position + 8 <= size:
         file.seek(position)
@@ -102,6 +102,8 @@ def _check_fragments(file: BinaryIO, size: int, start: int) -> None:
         if (group, element) == (0xFFFE, _DELIMITER):
             if fragments < 1:
                 raise Refused(Reason.NO_PIXEL_DATA, "empty")
+            if fragments < frames:
+                raise Refused(Reason.TRUNCATED, "fewer frames than Number of Frames says")
             return
         if (group, element) != (0xFFFE, _ITEM):
             raise Refused(Reason.UNREADABLE, "pixel data is not a sequence of fragments")

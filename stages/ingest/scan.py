@@ -44,7 +44,7 @@ class Scanner:
         try:
             kept = self._kept(path)
         except Refused as refused:
-            if refused.reason is Reason.NOT_DICOM and files.is_archive(path):
+            if refused.reason in {Reason.NOT_DICOM, Reason.ARCHIVE} and files.is_archive(path):
                 refused = files.refusal(f"{self.root}/{path}")
             return self._refuse(path, refused.reason, refused.detail)
         return Scan(_printable(path), self._key(path), kept)

@@ -8,10 +8,22 @@ from stages.runtime import UserError
 
 
 def entries(root: Path) -> list[str]:
+    """Every file of a batch: :func:`on_disk`, and in place of a zip archive its members.
+
+    An archive that is empty, or cannot be read, is an entry itself. Raises what :func:`on_disk` raises.
+    """
+    found = []
+    for path in on_disk(root):
+        whole = f"{root}/{path}"
+        inside = archives.members(whole) if archives.is_archive(path) and not os.path.isdir(whole) else []  # noqa: PTH112
+        found += [f"{path}/{member}" for member in inside] or [path]
+    return sorted(found, key=os.fsencode)
+
+
+def on_disk(root: Path) -> list[str]:
     """Everything under ``root`` that is not a folder, as sorted paths relative to it; hidden files count.
 
-    Links to folders are entries too, and are not followed: they can lead in a circle, or out of the batch. In place of
-    a zip archive stand its members; one that is empty, or cannot be read, is an entry itself.
+    Links to folders are entries too, and are not followed: they can lead in a circle, or out of the batch.
 
     Raises
     ------
@@ -29,11 +41,7 @@ def entries(root: Path) -> list[str]:
     found = []
     for folder, subfolders, files in os.walk(root, onerror=refuse):
         links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
-        for name in [*files, *links]:
-            path = os.path.join(folder, name)  # noqa: PTH118 - names that are no text
-            inside = archives.members(path) if archives.is_archive(name) and name not in links else []
-            here = os.path.relpath(path, root)
-            found += [f"{here}/{member}" for member in inside] or [here]
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in [*files, *links]]  # noqa: PTH118 - names that are no text
     if not found:
         raise UserError(
             f"the folder {root} is empty: put the batch's DICOM files in it, or take it out of 'batches' in params.yaml"

@@ -18,7 +18,8 @@ def main() -> None:
     batch = runtime.argument("batch")
     section = params.read("preprocess", PreprocessParams)
     accepted = index.read(batch)
-    items = table.items(accepted, index.read_restricted(batch), Path("data/raw").absolute() / batch)
+    restricted = index.read_restricted(batch)
+    items = table.items(accepted, restricted, Path("data/raw").absolute() / batch)
     converter = Converter(section)
     work = Work(
         each=converter,
@@ -37,10 +38,15 @@ def main() -> None:
             for result in runtime.progress(results, len(items), "files"):
                 writer.append(made.add(result))
             made.flush()
+        quarantine.require_few(
+            runtime.STATE / "quarantine" / f"preprocess@{batch}.csv",
+            made.rejected,
+            len(items) - len(made.rejected),
+            section.max_quarantined_fraction,
+            "preprocess.max_quarantined_fraction",
+            dict(zip(restricted["file"], restricted["path"], strict=True)),
+        )
         made.require_images(batch)
-        kept, most = runtime.STATE / "quarantine" / f"preprocess@{batch}.csv", section.max_quarantined_fraction
-        used = len(items) - len(made.rejected)
-        quarantine.require_few(kept, made.rejected, used, most, "preprocess.max_quarantined_fraction")
         quarantine.write(directory / "quarantine.csv", made.rejected)
     runtime.log.info("%s", made.summary(len(items)))
 

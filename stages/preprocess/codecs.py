@@ -21,7 +21,7 @@ from pydicom.filereader import read_partial
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 
-from stages.preprocess import native, streams
+from stages.preprocess import native, reduced, streams
 from stages.reasons import Reason, Refused
 
 _PIXEL_DATA = 0x7FE00010
@@ -76,11 +76,14 @@ class Frame(NamedTuple):
         Of ``stored``: decoders turn YBR into RGB.
     unused
         High bits of each of ``stored`` that mean nothing (PS3.5 section 8.1.1; an overlay of old may lie there).
+    decoder
+        Package and version; with the scale, if the image is smaller than its header says.
     """
 
     stored: npt.NDArray[np.integer]
     photometric: str
     unused: int = 0
+    decoder: str = ""
 
     @property
     def values(self) -> npt.NDArray[np.integer]:
@@ -118,10 +121,13 @@ class Source:
         Everything that stands before the pixel data.
     decoder
         Package and version.
+    size
+        Pixels that the longer side of a frame must have at least, to decode no more than that; 0 to decode it whole.
     """
 
     attributes: Dataset
     decoder: str
+    size: int
     _codec: Codec
     _syntax: str
     _pixels: BinaryIO
@@ -130,8 +136,8 @@ class Source:
     _frames: int
 
     @classmethod
-    def of(cls, file: BinaryIO, transfer_syntax: str, frames: int) -> "Source":
-        """From an open file of ``frames`` frames.
+    def of(cls, file: BinaryIO, transfer_syntax: str, frames: int, size: int = 0) -> "Source":
+        """From an open file of ``frames`` frames, which are decoded whole, or to ``size`` pixels at least.
 
         Raises
         ------
@@ -140,7 +146,7 @@ class Source:
         """
         try:
             if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
-                return cls._whole(dcmread(file, force=True), transfer_syntax, frames)
+                return cls._whole(dcmread(file, force=True), transfer_syntax, frames, size)
             found: list[tuple[int, str, int]] = []
 
             def stop(tag: int, vr: str | None, length: int) -> bool:
@@ -158,24 +164,24 @@ class Source:
         start, vr, length = found[0]
         if (length == _UNDEFINED) != uid.UID(transfer_syntax).is_encapsulated:  # fragments' headers would be pixels
             raise Refused(Reason.DECODE_FAILED, "fragments, or none, against what the transfer syntax says")
-        return cls._made(attributes, transfer_syntax, frames, file, start, vr)
+        return cls._made(attributes, transfer_syntax, frames, size, file, start, vr)
 
     @classmethod
-    def _whole(cls, dataset: Dataset, transfer_syntax: str, frames: int) -> "Source":
+    def _whole(cls, dataset: Dataset, transfer_syntax: str, frames: int, size: int) -> "Source":
         if "PixelData" not in dataset:
             raise Refused(Reason.TRUNCATED)
         element = dataset["PixelData"]
-        return cls._made(dataset, transfer_syntax, frames, BytesIO(element.value), 0, element.VR)
+        return cls._made(dataset, transfer_syntax, frames, size, BytesIO(element.value), 0, element.VR)
 
     @classmethod
     def _made(
-        cls, attributes: Dataset, transfer_syntax: str, frames: int, pixels: BinaryIO, start: int, vr: str
+        cls, attributes: Dataset, transfer_syntax: str, frames: int, size: int, pixels: BinaryIO, start: int, vr: str
     ) -> "Source":
         samples = int(attributes.get("SamplesPerPixel") or 1)
         used = codec(transfer_syntax, samples)
         if attributes.get("HighBit", 0) >= attributes.BitsStored < attributes.BitsAllocated:  # ACR-NEMA allowed it
             raise Refused(Reason.UNSUPPORTED, "values in the high bits")
-        return cls(attributes, name(transfer_syntax, samples), used, transfer_syntax, pixels, start, vr, frames)
+        return cls(attributes, name(transfer_syntax, samples), size, used, transfer_syntax, pixels, start, vr, frames)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[Frame]:
         """The frames of these numbers, which ascend.
@@ -215,13 +221,17 @@ class Source:
             yield get_frame(self._pixels, number, number_of_frames=self._frames, extended_offsets=offsets)
 
     def _decoded(self, stream: bytes) -> Frame:
+        header = self.attributes
+        shape, samples = (int(header.Rows), int(header.Columns)), int(header.get("SamplesPerPixel") or 1)
         if self._syntax != uid.RLELossless:
-            header = self.attributes
-            samples = int(header.get("SamplesPerPixel") or 1)
-            streams.check(stream, streams.Claim(int(header.Rows), int(header.Columns), samples))
+            streams.check(stream, streams.Claim(*shape, samples))
         options = self._options() | {"number_of_frames": 1}
         options.pop("extended_offsets", None)
         alone = encapsulate([stream], has_bot=False)
+        if self.size and samples == 1 and (power := reduced.power(self._syntax, stream, shape, self.size)):
+            options |= dict(zip(("rows", "columns"), reduced.sides(shape, power), strict=True))
+            options |= {reduced.OPTION: power, "decoding_plugin": reduced.NAME}
+            return self._frame(alone, 0, options)._replace(decoder=reduced.name(self._syntax, power))
         return self._frame(alone, 0, options)
 
     def _native(self, number: int) -> Frame:
@@ -241,19 +251,19 @@ class Source:
         self._pixels.seek(self._start + first)
         content = np.frombuffer(self._pixels.read(-(-(offset + pixels) // 8)), np.uint8)
         bits = np.unpackbits(content, bitorder="little")[offset : offset + pixels]
-        return Frame(bits.reshape(header.Rows, header.Columns), str(header.PhotometricInterpretation))
+        shaped = bits.reshape(header.Rows, header.Columns)
+        return Frame(shaped, str(header.PhotometricInterpretation), decoder=self.decoder)
 
     def _frame(self, pixels: BinaryIO | bytes, number: int, options: dict[str, Any]) -> Frame:
         grey = options.get("samples_per_pixel", 1) == 1
         options["correct_unused_bits"] = not grey
-        stored, properties = get_decoder(self._syntax).as_array(
-            pixels, index=number, decoding_plugin=self._codec.plugin, **options
-        )
+        options.setdefault("decoding_plugin", self._codec.plugin)
+        stored, properties = get_decoder(self._syntax).as_array(pixels, index=number, **options)
         # pydicom's correction is three passes over the image; a table of values does it in none. JPEG 2000 and signed
         # JPEG-LS streams know their own precision, and pydicom has seen to it.
         precise = self._syntax in _PRECISE or (self._syntax in _PRECISE_IF_SIGNED and stored.dtype.kind == "i")
         unused = 8 * stored.dtype.itemsize - int(options["bits_stored"]) if grey and not precise else 0
-        return Frame(stored, str(properties["photometric_interpretation"]), max(unused, 0))
+        return Frame(stored, str(properties["photometric_interpretation"]), max(unused, 0), self.decoder)
 
     def _options(self) -> dict[str, Any]:
         told = {"number_of_frames": self._frames, "pixel_keyword": "PixelData", "pixel_vr": self._vr}

@@ -52,7 +52,8 @@ class Converter:
         cv2.setNumThreads(1)  # the worker processes are the parallelism
         try:
             with files.opened(item.path, self.section.limits.content) as file:
-                source = codecs.Source.of(file, item.transfer_syntax, item.frames)
+                least = self.section.size if self.section.decode == "reduced" else 0
+                source = codecs.Source.of(file, item.transfer_syntax, item.frames, least)
                 chosen = self.section.chosen(item.frames)
                 decoded = zip(chosen, source.frames(chosen), strict=True)
                 return [self._image(source, item, number, frame) for number, frame in decoded]
@@ -87,7 +88,7 @@ class Converter:
             pixels,
             number,
             window,
-            source.decoder,
+            frame.decoder,
             fingerprint.exact(pixels),
             fingerprint.perceptual(pixels),
             float(pixels.mean()),

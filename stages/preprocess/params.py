@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.executor.limits import Limits
 from stages.params import Section
@@ -26,6 +26,10 @@ class PreprocessParams(Section):
     size: int = Field(default=128, ge=16, le=1024)
     """Pixels on each side, after padding to a square."""
 
+    decode: Literal["full", "reduced"] = "full"
+    """``reduced`` reads grey JPEG 2000, HTJ2K and baseline JPEG at a half, a quarter or an eighth of each side, as long
+    as the longer one keeps ``size`` pixels: faster, other values at edges; what is cut out may have fewer pixels."""
+
     frames: Literal["all", "middle"] | Every | Most = Most(max=16)
     """Of a file with several (a cine, a volume)."""
 
@@ -43,6 +47,15 @@ class PreprocessParams(Section):
 
     limits: Limits = Limits()
     """Of reading and decoding one file."""
+
+    @field_validator("frames", mode="before")
+    @classmethod
+    def _one_policy(cls, value: object) -> object:
+        pair = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else ("", 0)
+        count = pair[0] in {"every", "max"} and type(pair[1]) is int and pair[1] >= 1
+        if not count and value not in ("all", "middle") and not isinstance(value, Section):
+            raise ValueError("is one of all, middle, {every: n} and {max: n}, n being 1 or more")
+        return value
 
     def chosen(self, frames: int) -> list[int]:
         """Which of ``frames`` frames are used, from 0, ascending."""

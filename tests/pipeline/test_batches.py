@@ -1,7 +1,9 @@
 """Adding a batch is all or nothing, and says what came."""
 
+import os
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 from pipeline import batches
 from stages import params
 from stages.check.params import Params
+from stages.ingest import tree
 from stages.runtime import UserError
 from tests.conftest import ROOT
 from tests.dicom_files import chest, make_dicom
@@ -226,3 +229,28 @@ def test_a_place_that_was_chosen_for_what_dvc_remembers_stays(delivery: Path) ->
 
     assert any((delivery / "chosen").rglob("*.db"))
     assert not batches.DVC_STATE.exists()
+
+
+def test_an_archive_is_copied_as_it_is_and_its_images_are_found_again(delivery: Path) -> None:
+    with zipfile.ZipFile(delivery / "export/vendor.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, path in enumerate(sorted((delivery / "export").rglob("IM*"))):
+            archive.write(path, f"DICOM/{number}")
+            path.unlink()
+    os.mkfifo(delivery / "export/pipe")  # holds no image, and stays where it is
+
+    said = batches.add_batch("first", delivery / "export", delivery / "labels.csv")
+
+    assert "6 of 6 images of 6 patients are labelled" in said
+    assert tree.entries(Path("data/raw/first")) == [f"vendor.zip/DICOM/{number}" for number in range(6)]
+
+
+def test_an_archive_counts_for_the_disk(delivery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (delivery / "export").rglob("IM*"):
+        with zipfile.ZipFile(path.with_name(f"{path.name}.zip"), "w") as archive:
+            archive.write(path, "IM")
+        path.unlink()
+    size = sum(path.stat().st_size for path in (delivery / "export").rglob("*.zip"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10 * size, 9 * size, size))
+
+    with pytest.raises(UserError, match="make room first"):
+        batches.add_batch("first", delivery / "export", delivery / "labels.csv")

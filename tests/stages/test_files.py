@@ -48,7 +48,13 @@ def test_a_file_and_a_member_read_alike(tmp_path: Path) -> None:
 HOSTILE = ["../../up", "/etc/passwd", "a\\b", "a//b", "./c", " ", "new\nline", "d.zip/e", "x" * 300, "naïve"]
 
 
-@given(names=st.lists(st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=9), min_size=1, max_size=8))
+@given(
+    names=st.lists(
+        st.sampled_from(HOSTILE) | st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=9),
+        min_size=1,
+        max_size=8,
+    )
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_member_is_found_by_its_path_whatever_its_name(
     names: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -103,7 +109,7 @@ def test_an_encrypted_member_says_so(tmp_path: Path) -> None:
     content[entry + 8] |= 1
     path.write_bytes(content)
 
-    assert refusal(f"{path}/secret") == (Reason.UNSUPPORTED, "encrypted archive")
+    assert refusal(f"{path}/secret") == (Reason.ARCHIVE, "encrypted")
 
 
 @pytest.mark.parametrize("cut", [10, 60])
@@ -120,7 +126,7 @@ def test_what_is_not_there_or_no_file_is_refused_at_once(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
 
     assert refusal(str(tmp_path / "pipe")) == (Reason.NOT_DICOM, "not a regular file")
-    assert refusal(str(tmp_path)) == (Reason.NOT_DICOM, "not a regular file")
+    assert refusal(str(tmp_path)) == (Reason.LINK, "")
     assert refusal(str(tmp_path / "gone")) == (Reason.UNREADABLE, "FileNotFoundError")
     path = archive(tmp_path / "a.zip", [("a", b"1")])
     assert refusal(f"{path}/b") == (Reason.UNREADABLE, "no longer in its archive")

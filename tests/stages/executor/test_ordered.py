@@ -236,9 +236,10 @@ def test_a_mistake_on_the_cluster_comes_back_in_its_own_words(
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_told(each: Each, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "nowhere"])
+def test_a_cluster_that_is_not_there_is_told(address: str, each: Each, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.executor.places._CONNECT_SECONDS", 1)
-    monkeypatch.setenv("RADREPRO_DASK", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("RADREPRO_DASK", address)
 
     with pytest.raises(UserError, match="no Dask scheduler answers at RADREPRO_DASK"):
         list(ordered("x", work(each), range(12), 4))

@@ -96,3 +96,11 @@ def test_a_region_that_is_the_whole_image_removes_no_text() -> None:
     assert regions.usable(whole) == [regions.Region(0, 100, 0, 200)]  # one too many is common, and cut
     assert refused(whole)
     assert refused(header(boxes=[region(0, 50, 0, 199), region(50, 99, 0, 199)]))
+
+
+@pytest.mark.parametrize(
+    ("box", "passes"), [((0, 98, 0, 199), False), ((3, 99, 0, 199), True), ((0, 99, 6, 199), True)]
+)
+def test_a_crop_of_a_row_removes_no_line_of_text(box: tuple[int, int, int, int], passes: bool) -> None:
+    assert refused(header(stated="YES", boxes=[region(*box)])) != passes
+    assert refused(header(boxes=[region(*box)])) != passes

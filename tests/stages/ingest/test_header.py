@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
@@ -225,3 +226,20 @@ def test_a_file_that_names_the_deflated_syntax_is_not_inflated(tmp_path: Path) -
     make_dicom(tmp_path / "a", ImageComments=DeflatedExplicitVRLittleEndian)
 
     assert read((tmp_path / "a").read_bytes()).Rows == 48
+
+
+@pytest.mark.parametrize("claimed", [2, 5, 2_000_000_000])
+def test_frames_that_are_not_there_are_truncated(claimed: int, tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", chest(1), transfer_syntax=RLELossless)
+    dataset = dcmread(tmp_path / "a")
+    dataset.NumberOfFrames = claimed
+    dataset.save_as(tmp_path / "a")
+
+    assert refused((tmp_path / "a").read_bytes()) is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    "start", [b"PK\3\4", b"\x1f\x8b\x08", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\x00", bytes(257) + b"ustar"]
+)
+def test_an_archive_that_is_not_opened_says_so(start: bytes) -> None:
+    assert refused(start + bytes(500)) is Reason.ARCHIVE

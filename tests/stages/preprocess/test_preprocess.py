@@ -267,7 +267,8 @@ def test_too_many_files_that_cannot_be_decoded_fail_the_stage(batch: Path) -> No
         preprocess.main()
 
     assert outputs() == before
-    assert Path(".radrepro/quarantine/preprocess@here.csv").exists()
+    told = pd.read_csv(".radrepro/quarantine/preprocess@here.csv", dtype=str)
+    assert told[["path", "reason"]].to_numpy().tolist() == [["2", "DECODE_FAILED"]]
 
 
 def ultrasound(path: Path, regions: list[tuple[int, int, int, int]], **more) -> None:
@@ -354,3 +355,11 @@ def test_text_between_regions_does_not_change_what_is_in_them(batch: Path) -> No
 
     assert set(images.rows("here")["window"]) == {"percentile"}
     assert np.array_equal(*images.pixels("here"))
+
+
+@pytest.mark.parametrize("wrong", ["first", "{max: 3, every: 2}", "{every: 0}", "{max: true}", "3"])
+def test_a_wrong_frame_policy_is_told_in_one_sentence(wrong: str, workspace: Path) -> None:
+    (workspace / "params.yaml").write_text(f"preprocess: {{frames: {wrong}}}\n")
+
+    with pytest.raises(UserError, match=r"^params.yaml: preprocess.frames: is one of all, middle, [^;]*$"):
+        read("preprocess", PreprocessParams)
