@@ -1,6 +1,6 @@
 """Files a second from DICOM to small grey images: radrepro's preprocess, pydicom as documented, and MONAI.
 
-    python benchmarks/throughput.py [workers] [copies]     # MONAI: where 'pip install monai itk' was run
+    python benchmarks/throughput.py [workers] [copies] [rounds]     # MONAI: where 'pip install monai itk' was run
 
 A mixed corpus: the radiographs of benchmarks/preprocess.py, of 5 megapixels, in seven transfer syntaxes, some copies of
 each. Everyone works with as many processes, over the same files, warm in the page cache, to 224 x 224 pixels. radrepro
@@ -35,14 +35,15 @@ from stages.preprocess.convert import Converter, Item  # noqa: E402
 from stages.preprocess.params import PreprocessParams  # noqa: E402
 from stages.runtime import forget  # noqa: E402
 
-SIZE, ROUNDS = 224, 3
+SIZE = 224
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workers", nargs="?", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("copies", nargs="?", type=int, default=8)
-    workers, copies = vars(parser.parse_args()).values()
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    workers, copies, rounds = vars(parser.parse_args()).values()
     os.environ["RADREPRO_WORKERS"] = str(workers)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.chdir(tempfile.mkdtemp())
@@ -58,7 +59,7 @@ def main() -> None:
             contenders["MONAI, its default reader (ITK)"] = partial(pool, workers, partial(monai_one, None), files)
             contenders["MONAI, PydicomReader"] = partial(pool, workers, partial(monai_one, "PydicomReader"), files)
         seconds = {contender: [] for contender in contenders}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for contender, run in contenders.items():
                 started = time.perf_counter()
                 run()

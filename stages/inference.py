@@ -1,6 +1,5 @@
 """A network over many images, always in the same batches: the last bit of an output depends on the batch's size."""
 
-import ctypes
 import math
 import os
 from collections.abc import Iterator
@@ -13,12 +12,9 @@ from torch import nn
 
 from stages.loading import ahead
 from stages.networks import to_input
-from stages.runtime import UserError, progress
+from stages.runtime import UserError, keep_memory, progress
 
 BATCH_SIZE = 64
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_ONE_GIB = 2**30
 
 
 class Source(Protocol):
@@ -48,16 +44,8 @@ def device(choice: str) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts, on the first use
     torch.use_deterministic_algorithms(mode=True, warn_only=chosen.type == "cuda")
     torch.backends.cudnn.benchmark = False
-    _keep_memory()
+    keep_memory()  # training frees and maps every activation anew, and new pages cost it 10 %
     return chosen
-
-
-def _keep_memory() -> None:
-    """Ask glibc to keep freed memory: training frees and maps every activation anew, and new pages cost it 10 %."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
-        libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
 
 
 def batches(source: Source, batch_size: int = BATCH_SIZE) -> Iterator[tuple[npt.NDArray[np.uint8], int]]:

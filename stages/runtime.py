@@ -28,6 +28,8 @@ UNFINISHED = ".unfinished."
 
 _PR_SET_PDEATHSIG = 1
 _QUIET_SECONDS = 10.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_ONE_GIB = 2**30
 
 log = logging.getLogger("radrepro")
 T = TypeVar("T")
@@ -94,6 +96,14 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the request reached the kernel
         sys.exit(1)
+
+
+def keep_memory() -> None:
+    """Ask glibc to keep freed memory: work that takes and frees the same large arrays pays for new pages each time."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
+        libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
 
 
 def argument(what: str) -> str:

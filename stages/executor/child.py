@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.executor import code, work
-from stages.runtime import UserError, atomic_file, die_with_parent
+from stages.runtime import UserError, atomic_file, die_with_parent, keep_memory
 
 IDLE_SECONDS = 60.0
 """A process of a cluster's worker that is not needed for so long goes."""
@@ -19,6 +19,7 @@ IDLE_SECONDS = 60.0
 def main() -> None:
     """Say which code this is; then for each (work, items, lost, target): the numbers begun, and how it ended."""
     die_with_parent()
+    keep_memory()  # of a file's arrays, for the next: a third of the time of an RLE image
     # Libraries quote header values in what they warn of and log, and a name must not reach a log: results say it all.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
