@@ -65,7 +65,7 @@ def built(tmp_path_factory, stripes):
         np.save(folder / "data/images/a/pixels.npy", images.pixels)
         frame = pd.DataFrame({name: [f"{name}{n}" for n in range(40)] for name, _ in COLUMNS})
         sides = [str(side) for side in (Subset.TRAIN, Subset.TRAIN, Subset.VAL, Subset.VAL, Subset.TEST)]
-        frame = frame.assign(batch="a", row=np.arange(40)[::-1], age=40.0, subset=np.resize(sides, 40))
+        frame = frame.assign(batch="a", row=np.arange(40)[::-1], age=40.0, days=0, subset=np.resize(sides, 40))
         for column, name in enumerate(CLASSES):
             frame[f"label:{name}"] = labels[frame["row"], column]
         Cohort(frame, Task.BINARY, CLASSES).write()
