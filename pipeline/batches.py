@@ -196,10 +196,6 @@ def _copy(source: Path, target: Path, undo: ExitStack) -> None:
                 if (source / path).is_file():
                     (beside / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(source / path, beside / path)
-            lost = {path for path in tree.entries(source) if path not in set(paths) or (source / path).is_file()}
-            lost -= set(tree.entries(beside))
-            if lost:
-                raise UserError(f"{len(lost)} files of {source} changed while they were copied: add the batch again")
     except OSError as error:
         raise UserError(f"the batch cannot be copied to {target} ({error.strerror}): nothing was added") from None
 
