@@ -213,8 +213,8 @@ def test_links_in_circles_pipes_devices_holes_and_bombs(project: Path) -> None:
         found["reason"]["0 sound/0000"],
     }
     assert {path.removeprefix("mutant/"): reason for path, reason in reasons.items()} == {
-        "circle": "NOT_DICOM",
-        "out": "NOT_DICOM",
+        "circle": "LINK",
+        "out": "LINK",
         "itself": "UNREADABLE",
         "there": "UNREADABLE",
         "and back": "UNREADABLE",
@@ -225,6 +225,6 @@ def test_links_in_circles_pipes_devices_holes_and_bombs(project: Path) -> None:
         "socket": "NOT_DICOM",
         "bomb.zip/a": "TOO_LARGE",
         "bomb.zip/b": "TOO_LARGE",
-        "nested.zip/inner.zip": "NOT_DICOM",
+        "nested.zip/inner.zip": "ARCHIVE",
     }
     pd.testing.assert_frame_equal(pictures(), alone)
