@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
 
 from pipeline import label_table, subprocesses
+from pipeline.edit import edit
 from pipeline.text import nameless
 from stages import labels, params, runtime
 from stages.artifacts.cohort import Task
@@ -76,7 +76,8 @@ def add_batch(name: str, source: Path, table: Path) -> str:
         batches = [name] if first else [*given["batches"], name]
         _read(merged, section, batches, pseudonyms)  # rows of several batches must not contradict one another
         _keep(params.PATH, undo)
-        _edit_params({"batches": batches, "ingest": {"key_file": key}, "split": section})
+        changes = {("batches",): batches, ("ingest", "key_file"): key}
+        edit(changes | {("split", name): value for name, value in section.items()})
         undo.callback(target.with_name(target.name + ".dvc").unlink, missing_ok=True)
         _under_dvc(target, merged)
         undo.pop_all()
@@ -99,16 +100,16 @@ def add_batch(name: str, source: Path, table: Path) -> str:
 
 
 def tidy() -> str:
-    """Remove results of batches and recipes that params.yaml no longer names; say which."""
+    """Remove results of batches, recipes and self-supervised training that params.yaml no longer names; say which."""
     given = params.load()
-    found = leftovers(given["batches"], given["recipes"])
+    found = leftovers(given["batches"], given["recipes"], given.get("self_supervised") or ())
     for path in found:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
     if not found:
-        return "nothing to tidy: every result belongs to a batch or a recipe in params.yaml"
+        return "nothing to tidy: params.yaml names what every result belongs to"
     return f"removed from the workspace (DVC's cache still has them): {', '.join(map(str, found))}"
 
 
@@ -206,29 +207,6 @@ def _keep(path: Path, undo: ExitStack) -> None:
         undo.callback(path.write_bytes, path.read_bytes())
     else:
         undo.callback(path.unlink, missing_ok=True)
-
-
-def _edit_params(changes: dict[str, Any]) -> None:
-    """Change params.yaml as an editor would: comments and order stay."""
-    yaml = YAML()
-    yaml.width = 120
-    content = yaml.load(params.PATH)
-    for name, value in changes.items():
-        if isinstance(value, dict):
-            for inner, its in value.items():
-                _set(content[name], inner, its)
-        else:
-            _set(content, name, value)
-    with runtime.atomic_file(params.PATH) as beside:
-        yaml.dump(content, beside)
-    params.validate(params.load(), Params, str(params.PATH))
-
-
-def _set(mapping: Any, name: str, value: Any) -> None:
-    if isinstance(value, list) and isinstance(mapping.get(name), list):
-        mapping[name][:] = value  # keeps the list's style, and the comment after it
-    elif mapping.get(name) != value:
-        mapping[name] = value
 
 
 def _keep_paths_here(undo: ExitStack) -> None:

@@ -63,11 +63,44 @@ def results() -> None:
     header, rows = summary.recipes()
     typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
     typer.echo(f"\ndata     {intake.words(intake.read()['total'])} (see 'radrepro quarantine')")
+    looks = summary.read_json(evaluation.COMPARISON_PATH)["test_looks"]
+    typer.echo(f"test     has judged {looks} models so far (reports/test_looks.csv)")
     typer.echo(f"report   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
     if summary.LAST_RUN.exists():
         last = summary.last_run()
         typer.echo(f"model    {last['version']} in MLflow's registry ({last['store']})")
         typer.echo("MLflow   make ui         opens this run in a browser")
+
+
+@app.command()
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="The recipe whose settings are searched.")],
+    where: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            help="A parameter and where to look, once for each: lr=loguniform:1e-4,1e-1 (or uniform, int, logint), "
+            "optimizer=choice:sgd,adamw. A name of the recipe's, or from the top: preprocess.size=choice:96,128.",
+        ),
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="How many in all, with those of before.")] = 20,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the winner's values into params.yaml.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget the trials of before.")] = False,
+) -> None:
+    """Search a recipe's settings: trials are DVC experiments judged on val, elsewhere; test is not looked at."""
+    from pipeline.sweep import outcome, search, space  # noqa: PLC0415
+
+    dimensions = space.read(where, recipe)
+    if restart:
+        search.forget(recipe)
+    try:
+        study = search.search(recipe, dimensions, trials, seed)
+    except KeyboardInterrupt:
+        typer.echo("stopped: the same command goes on from here", err=True)
+        raise
+    typer.echo(outcome.report(study))
+    typer.echo(outcome.apply(study, dimensions) if apply else outcome.HOW_TO_APPLY)
 
 
 @app.command("add-batch")
@@ -171,3 +204,7 @@ def ui(
         servers.serve([mlflow, prefect], ready)
     except KeyboardInterrupt:
         typer.echo("stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 _GRACE_SECONDS = 10.0
@@ -23,9 +24,12 @@ def dvc(*arguments: str) -> list[str]:
 
 
 def start(
-    command: Sequence[str], env: Mapping[str, str] | None = None, output: int | IO[str] = subprocess.PIPE
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    output: int | IO[str] = subprocess.PIPE,
+    folder: Path | None = None,
 ) -> "subprocess.Popen[str]":
-    """Start ``command`` as the leader of a session of its own, so that its whole tree can be ended."""
+    """Start ``command``, in ``folder`` or here, as the leader of a session of its own: its whole tree can be ended."""
     return subprocess.Popen(
         command,
         stdout=output,
@@ -34,6 +38,7 @@ def start(
         text=True,
         errors="replace",
         start_new_session=True,
+        cwd=folder,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
     )
 

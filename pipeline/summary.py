@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import params
-from stages.artifacts import evaluation, intake, model
+from stages.artifacts import evaluation, intake, model, weights
 from stages.runtime import STATE, UserError, records
 
 LAST_RUN = STATE / "last_run.json"
@@ -40,11 +40,19 @@ def training_cost(recipe: str) -> dict[str, float]:
 
     The last training on this machine may have been another one: DVC brings earlier models back from its cache.
     """
-    record = records().get(f"finetune@{recipe}", {})
-    path = model.weights_path(recipe)
-    if not path.exists():
+    return _cost(f"finetune@{recipe}", model.weights_path(recipe))
+
+
+def pretraining_cost(name: str) -> dict[str, float]:
+    """As :func:`training_cost`, of an entry of ``self_supervised`` and the weights that it made."""
+    return _cost(f"pretrain@{name}", weights.path(name))
+
+
+def _cost(stage: str, product: Path) -> dict[str, float]:
+    record = records().get(stage, {})
+    if not product.exists():
         return {}
-    with path.open("rb") as file:
+    with product.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != record.get("product_sha256"):
             return {}
     return {name: record[name] for name in COSTS}

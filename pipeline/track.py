@@ -1,5 +1,7 @@
 """MLflow: one run per `dvc repro` with a child per recipe, the chain, and the best model as a version.
 
+Self-supervised training that a recipe rests on is a child too.
+
 The last DVC stage. It reads everything from dvc.lock and the files that the lock names, nothing from earlier runs, so
 the picture is complete on another machine, from DVC's cache, and against an empty MLflow server.
 """
@@ -11,17 +13,19 @@ import os
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, LoggedModelOutput
+from mlflow.entities import DatasetInput, LoggedModelOutput, Metric
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
 
 from pipeline import summary
 from pipeline.lineage import Chain
 from pipeline.tracking import datasets, describe, models, registry, results, runs, store, workspace
-from pipeline.tracking.results import RecipeResult, Results
+from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import evaluation, intake, model
+from stages.artifacts import evaluation, intake, looks, model, pretraining
+from stages.artifacts.cohort import Subset
 from stages.track_params import TrackParams
 
 TRACKED = Path("reports/tracked.json")
@@ -34,7 +38,8 @@ def main() -> None:
     settings = params.read("track", TrackParams)
     locks = workspace.locks()
     found = results.read(locks.chain)
-    code = workspace.commit([*locks.texts, *(out.path for stage in locks.chain.stages for out in stage.outputs)])
+    outputs = [out.path for stage in locks.chain.stages for out in stage.outputs]
+    code = workspace.commit([*locks.texts, *outputs, str(looks.PATH)])
     own = locks.chain.upstream(found.best.evaluated_by)
     for link in locks.chain.broken:
         log.warning("%s read another %s than dvc.lock holds now: run 'dvc repro' without -s", link.stage, link.path)
@@ -62,8 +67,10 @@ def tell(
     data = datasets.inputs(found.cohort, found.cohort_file)
     title = os.environ.get("DVC_EXP_NAME") or f"{found.best.name} {locks.chain.sha256[:8]}"
     with runs.run(client, experiment, title, tags) as parent:
+        for made in found.pretrained:
+            _pretraining(client, experiment, parent, made, data, source)
         logged = {recipe.name: _child(client, experiment, parent, recipe, data, source) for recipe in found.recipes}
-        numbers = found.best.numbers() | _costs(locks.chain, found)
+        numbers = found.best.numbers() | _costs(locks.chain, found) | {"test.looks": float(found.test_looks)}
         runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
         client.log_inputs(parent, data)
         client.log_outputs(parent, [LoggedModelOutput(logged[found.best.name][1], step=0)])
@@ -98,28 +105,59 @@ def _child(
     numbers = recipe.numbers() | {
         key: float(training[key]) for key in ("epochs", "best_epoch", "trainable_parameters", "parameters")
     }
-    cost = {"train_seconds": recipe.cost["seconds"], "train_peak_mib": recipe.cost["peak_mib"]} if recipe.cost else {}
     marks = {"recipe": recipe.name, "model.sha256": recipe.sha256}
     with runs.run(client, experiment, recipe.name, marks | source, parent) as run:
         logged = models.log(client, experiment, run, recipe.name, marks)
-        curves = [
-            metric
-            for row in recipe.history.to_dict("records")
-            for metric in runs.metrics(
-                {f"curves/{key}": float(value) for key, value in row.items() if key != "epoch"}, step=int(row["epoch"])
-            )
-            if not math.isnan(metric.value)  # an AUROC is undefined where one class is absent
-        ]
-        runs.record(client, run, params=describe.flat(given), metrics=curves + runs.metrics(cost))
+        measured = _curves(recipe.history) + runs.metrics(_trained(recipe.cost))
+        runs.record(client, run, params=describe.flat(given), metrics=measured)
         runs.record(client, run, metrics=runs.metrics(numbers, run=run, model=logged))
         client.log_inputs(run, data)
         runs.upload(client, run, _files(recipe.name))
     return run, logged
 
 
+def _pretraining(
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+    made: PretrainingResult,
+    data: list[DatasetInput],
+    source: dict[str, str],
+) -> None:
+    """Log one entry of ``self_supervised``."""
+    words = {key: value for key, value in made.record.items() if isinstance(value, str)}
+    numbers = {key: float(value) for key, value in made.record.items() if key not in words}
+    curves = [metric for curve in made.curves for metric in _curves(curve)]
+    marks = {"self_supervised": made.name, "weights.sha256": made.sha256}
+    with runs.run(client, experiment, f"self_supervised.{made.name}", marks | source, parent) as run:
+        measured = curves + runs.metrics(numbers | _trained(made.cost))
+        runs.record(client, run, params=describe.flat(made.params | words), metrics=measured)
+        client.log_inputs(run, [one for one in data if one.dataset.name != Subset.TEST])
+        files = (pretraining.loss_path, pretraining.probe_path, pretraining.record_path)
+        runs.upload(client, run, {path(made.name): "training" for path in files})
+
+
+def _curves(history: pd.DataFrame) -> list[Metric]:
+    """A step per epoch, of every column."""
+    return [
+        metric
+        for row in history.to_dict("records")
+        for metric in runs.metrics(
+            {f"curves/{key}": float(value) for key, value in row.items() if key != "epoch"}, step=int(row["epoch"])
+        )
+        if not math.isnan(metric.value)  # an AUROC is undefined where one class is absent
+    ]
+
+
+def _trained(cost: dict[str, float]) -> dict[str, float]:
+    """What training cost, as metrics; none where that was elsewhere."""
+    return {"train_seconds": cost["seconds"], "train_peak_mib": cost["peak_mib"]} if cost else {}
+
+
 def _costs(chain: Chain, found: Results) -> dict[str, float]:
     """What each stage last cost on this machine; MLflow draws names with a slash as groups of charts."""
     elsewhere = {f"finetune@{recipe.name}" for recipe in found.recipes if not recipe.cost}
+    elsewhere |= {f"pretrain@{made.name}" for made in found.pretrained if not made.cost}
     labels = {stage.label for stage in chain.stages} - elsewhere
     return {
         f"{what}/{stage.replace('@', '.')}": cost[what]

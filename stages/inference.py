@@ -43,6 +43,8 @@ def device(choice: str) -> torch.device:
     chosen = torch.device("cuda" if choice == "cuda" or (choice == "auto" and found) else "cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts, on the first use
     torch.use_deterministic_algorithms(mode=True, warn_only=chosen.type == "cuda")
+    # It would fill new tensors with NaN too: 4 % of the time of training, to show who reads what nobody wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch lists it not
     torch.backends.cudnn.benchmark = False
     keep_memory()  # training frees and maps every activation anew, and new pages cost it 10 %
     return chosen

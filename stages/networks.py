@@ -7,8 +7,9 @@ how to use them; nothing is ever unpickled.
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+from stages import blocks
 from stages.runtime import UserError, atomic_file
 
 MEAN, STD = 0.449, 0.226
@@ -27,7 +29,9 @@ MEAN, STD = 0.449, 0.226
 WEIGHTS_FORMAT = "radrepro-weights-1"
 MODEL_FORMAT = "radrepro-model-1"
 
-_TRAINED_AROUND_HALF = ("googlenet", "inception_v3")
+_PUBLISHED_LEVELS = {"googlenet": (-1.0, 1.0), "inception_v3": (-1.0, 1.0)}
+"""What black and white are to those that torchvision publishes for other numbers than the rest."""
+
 _CHANNELS = 1
 
 
@@ -42,15 +46,24 @@ class Header:
     task: str = ""  # of a classifier: binary, multiclass or multilabel
     recipe: str = ""  # how they were trained
     licence: str = ""
+    blocks: int = 0  # of the backbone that were kept, where it was cut; 0: all
+    hidden: tuple[int, ...] = ()  # of a classifier: widths of layers between the features and the last layer
+    black_white: tuple[float, ...] = ()  # as the backbone saw them in training; (): as ImageNet's are normalised
 
 
 class Classifier(nn.Module):
-    """A backbone and one linear layer: (N, 1, H, W) to (N, K) logits."""
+    """A backbone and what is new: (N, 1, H, W) to (N, K) logits, through a linear layer or several."""
 
-    def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
+    def __init__(self, backbone: nn.Module, features: int, classes: int, hidden: Sequence[int] = ()) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(features, classes)
+        self.features = features
+        """That the backbone makes of an image."""
+        self.head: nn.Module = nn.Linear(features, classes)
+        if hidden:
+            widths = [features, *hidden]
+            layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU(inplace=True))]
+            self.head = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, (N, K)."""
@@ -64,9 +77,10 @@ def architectures() -> list[str]:
     return names
 
 
-def build_backbone(architecture: str, image_size: int) -> tuple[nn.Module, int]:
+def build_backbone(architecture: str, image_size: int, black_white: tuple[float, ...] = ()) -> tuple[nn.Module, int]:
     """A network from (N, 1, image_size, image_size) to (N, D) features, seeded by torch's generator, and its D.
 
+    It takes what :func:`to_input` makes, also where its weights saw other numbers: see :attr:`Header.black_white`.
     Nothing is downloaded.
 
     Raises
@@ -78,7 +92,7 @@ def build_backbone(architecture: str, image_size: int) -> tuple[nn.Module, int]:
         close = difflib.get_close_matches(architecture, architectures(), n=3) or ["resnet18", "vgg11", "vit_b_16"]
         raise UserError(f"torchvision has no classifier '{architecture}': choose another, such as {', '.join(close)}")
     options: dict[str, Any] = {}
-    if architecture in _TRAINED_AROUND_HALF:
+    if architecture in _PUBLISHED_LEVELS:
         options = {"aux_logits": False, "init_weights": True}
     elif architecture.startswith("vit_"):
         options = {"image_size": image_size}
@@ -88,8 +102,8 @@ def build_backbone(architecture: str, image_size: int) -> tuple[nn.Module, int]:
         network = torchvision.models.get_model(architecture, weights=None, **options)
         _remove_last_layer(network)
         _take_one_channel(network)
-        if architecture in _TRAINED_AROUND_HALF:
-            network.register_forward_pre_hook(_around_half)
+        if levels := black_white or _PUBLISHED_LEVELS.get(architecture):
+            network.register_forward_pre_hook(_Levels(*levels))
         network.eval()
         with torch.inference_mode():
             features = network(torch.zeros(1, _CHANNELS, image_size, image_size)).shape[1]
@@ -104,7 +118,7 @@ def build_backbone(architecture: str, image_size: int) -> tuple[nn.Module, int]:
 
 def to_input(pixels: Tensor) -> Tensor:
     """(N, H, W) uint8 grey levels to the (N, 1, H, W) float32 that every network here expects."""
-    return (pixels.unsqueeze(1).to(torch.float32) / 255).sub_(MEAN).div_(STD)
+    return pixels.unsqueeze(1).to(torch.float32, copy=True).div_(255).sub_(MEAN).div_(STD)
 
 
 def probabilities(logits: Tensor, task: str) -> Tensor:
@@ -165,7 +179,7 @@ def load_backbone(path: Path, image_size: int | None = None) -> tuple[nn.Module,
     """
     state, header = _read(path, WEIGHTS_FORMAT)
     size = image_size or header.image_size
-    backbone, features = build_backbone(header.architecture, size)
+    backbone, features = build_backbone(header.architecture, size, header.black_white)
     load_state(backbone, fit_state(state, backbone, size), str(path))
     return backbone, features, header
 
@@ -178,8 +192,10 @@ def save_classifier(path: Path, classifier: Classifier, header: Header) -> None:
 def load_classifier(path: Path) -> tuple[Classifier, Header]:
     """What :func:`save_classifier` wrote. Raises as :func:`load_backbone` does."""
     state, header = _read(path, MODEL_FORMAT)
-    backbone, features = build_backbone(header.architecture, header.image_size)
-    classifier = Classifier(backbone, features, len(header.classes))
+    backbone, features = build_backbone(header.architecture, header.image_size, header.black_white)
+    if header.blocks:
+        features = blocks.truncate(backbone, header.blocks, header.image_size)
+    classifier = Classifier(backbone, features, len(header.classes), header.hidden)
     load_state(classifier, state, str(path))
     return classifier, header
 
@@ -206,9 +222,16 @@ def _take_one_channel(network: nn.Module) -> None:
     rgb.in_channels = _CHANNELS
 
 
-def _around_half(_network: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    # These two were published for grey levels scaled to -1..1; torchvision converts three channels, we have one.
-    return (inputs[0] * (STD / 0.5) + (MEAN - 0.5) / 0.5,)
+@dataclass(frozen=True)
+class _Levels:
+    """Before a network: our input to what its weights take black and white for."""
+
+    black: float
+    white: float
+
+    def __call__(self, _network: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        reach = self.white - self.black
+        return (inputs[0] * (STD * reach) + (MEAN * reach + self.black),)
 
 
 def _write(path: Path, module: nn.Module, header: Header, form: str) -> None:
@@ -221,6 +244,9 @@ def _write(path: Path, module: nn.Module, header: Header, form: str) -> None:
         "task": header.task,
         "recipe": header.recipe,
         "licence": header.licence,
+        "blocks": str(header.blocks),
+        "hidden": json.dumps(header.hidden),
+        "black_white": json.dumps(header.black_white),
         "mean": str(MEAN),
         "std": str(STD),
         "in_channels": str(_CHANNELS),
@@ -267,5 +293,8 @@ def _read(path: Path, form: str) -> tuple[dict[str, Tensor], Header]:
         task=metadata.get("task", ""),
         recipe=metadata.get("recipe", ""),
         licence=metadata.get("licence", ""),
+        blocks=int(metadata.get("blocks", "0")),
+        hidden=tuple(json.loads(metadata.get("hidden", "[]"))),
+        black_white=tuple(json.loads(metadata.get("black_white", "[]"))),
     )
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, header

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -44,9 +44,12 @@ def run(stage: str, body: Callable[[], None], item: str = "", product: Path | No
 
     ``stage`` and ``item`` name it as DVC does (``ingest``, ``site-a`` for ``ingest@site-a``). While the body runs this
     process holds the stage's lock: a killed ``dvc`` leaves its child running, and a second one must not write to the
-    same files. The record of what it cost names ``product`` by its hash: DVC can bring back an older one.
+    same files. The record of what it cost names ``product`` by its hash: DVC can bring back an older one. Of several
+    processes that torchrun started for one stage, the first alone locks, records and speaks.
     """
     name = f"{stage}@{item}" if item else stage
+    if os.environ.get("RANK", "0") != "0":
+        _follow(body)
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
     try:
         with guarded(name):
@@ -60,6 +63,16 @@ def run(stage: str, body: Callable[[], None], item: str = "", product: Path | No
     except KeyboardInterrupt:
         log.info("interrupted: 'dvc repro' goes on from here")
         sys.exit(130)  # as shells say it
+
+
+def _follow(body: Callable[[], None]) -> NoReturn:
+    die_with_parent()
+    logging.basicConfig(level=logging.CRITICAL)
+    try:
+        body()
+    except UserError:
+        sys.exit(1)  # the first process says why
+    sys.exit(0)
 
 
 def work(name: str) -> Path:

@@ -26,8 +26,14 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors are computed; ``auto`` takes a GPU when there is one. A GPU's last bits differ from a CPU's."""
 
+    devices: int = Field(default=1, ge=1)
+    """GPUs of this machine that train one model together, or processes where there is none."""
+
     live: bool = True
     """Send training curves to MLflow while training runs."""
+
+    epochs: str = ""
+    """A file to which training adds each epoch as it ends: `radrepro sweep` reads it, and ends what does badly."""
 
     def __init__(self) -> None:
         try:

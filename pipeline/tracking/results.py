@@ -12,10 +12,11 @@ from pipeline import summary
 from pipeline.lineage import Chain, File, Stage
 from pipeline.tracking import workspace
 from stages import params
-from stages.artifacts import cohort, evaluation, intake, model
+from stages.artifacts import cohort, evaluation, intake, model, pretraining, weights
 from stages.artifacts.cohort import Cohort
 from stages.artifacts.intake import Intake
 from stages.finetune.params import Recipe
+from stages.pretrain.params import SelfSupervised
 from stages.runtime import UserError
 
 
@@ -43,15 +44,35 @@ class RecipeResult:
 
 
 @dataclass(frozen=True)
+class PretrainingResult:
+    """One entry of ``self_supervised``, which a recipe rests on: what was done, and how it went."""
+
+    name: str
+    params: dict[str, Any]
+    """As in params.yaml, with the defaults that apply."""
+    record: dict[str, Any]
+    curves: tuple[pd.DataFrame, ...]
+    """The loss, and what a linear probe found: an ``epoch`` and numbers in a row."""
+    cost: dict[str, float]
+    """As of a recipe."""
+    sha256: str
+    """Of the weights."""
+
+
+@dataclass(frozen=True)
 class Results:
     """All recipes, the best of them by validation, and the data they share."""
 
     recipes: tuple[RecipeResult, ...]
+    pretrained: tuple[PretrainingResult, ...]
+    """What they started from and was made here, in the order in which data flows."""
     best: RecipeResult
     cohort: Cohort
     cohort_file: File
     intake: Intake
     """What became of every file that came in."""
+    test_looks: int
+    """How many models the test side has judged, in all, as its ledger has it."""
 
 
 def read(chain: Chain) -> Results:
@@ -64,14 +85,16 @@ def read(chain: Chain) -> Results:
     """
     recipes = tuple(_recipe(name, chain) for name in params.load()["recipes"])
     _checked(chain.maker(str(evaluation.COMPARISON_PATH)))
-    best = json.loads(evaluation.COMPARISON_PATH.read_text(encoding="utf-8"))["best"]
+    compared = json.loads(evaluation.COMPARISON_PATH.read_text(encoding="utf-8"))
+    best = compared["best"]
     found = {recipe.name: recipe for recipe in recipes}
     if best not in found:
         raise UserError(f"{evaluation.COMPARISON_PATH} is about other recipes than params.yaml: run 'dvc repro'")
     split = _checked(chain.maker(str(cohort.PATH)))
     file = next(out for out in split.outputs if out.path == str(cohort.PATH))
     _checked(chain.maker(str(intake.PATH)))
-    return Results(recipes, found[best], Cohort.read(), file, intake.read())
+    pretrained = tuple(_pretraining(stage) for stage in chain.stages if stage.label.startswith("pretrain@"))
+    return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), compared["test_looks"])
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -96,6 +119,20 @@ def _recipe(name: str, chain: Chain) -> RecipeResult:
         cost=summary.training_cost(name),
         sha256=workspace.sha256(model.weights_path(name)),
         evaluated_by=judged.name,
+    )
+
+
+def _pretraining(stage: Stage) -> PretrainingResult:
+    _checked(stage)
+    name = stage.label.partition("@")[2]
+    settings: SelfSupervised = params.read(f"self_supervised.{name}", SelfSupervised)  # type: ignore[arg-type]  # a union
+    return PretrainingResult(
+        name=name,
+        params=settings.model_dump(),
+        record=json.loads(pretraining.record_path(name).read_text(encoding="utf-8")),
+        curves=tuple(pd.read_csv(path) for path in (pretraining.loss_path(name), pretraining.probe_path(name))),
+        cost=summary.pretraining_cost(name),
+        sha256=workspace.sha256(weights.path(name)),
     )
 
 

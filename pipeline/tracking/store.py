@@ -151,7 +151,7 @@ def _explain(address: str, error: Exception) -> str:
     said = " ".join(str(error).split()).replace(address, shown(address))
     if is_server(address) and any(sign in said for sign in _PASSING):
         return (
-            f"MLflow at {shown(address)} {SILENT}: start it, or correct MLFLOW_TRACKING_URI, then run 'dvc repro' "
-            "again, which repeats this step only"
+            f"MLflow at {shown(address)} {SILENT}: start it, or correct MLFLOW_TRACKING_URI, then run the same "
+            "command again, which repeats this step only"
         )
-    return f"MLflow at {shown(address)} refuses ({said[:300]}): mend that, then run 'dvc repro' again"
+    return f"MLflow at {shown(address)} refuses ({said[:300]}): mend that, then run the same command again"

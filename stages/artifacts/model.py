@@ -18,6 +18,8 @@ class Epoch(TypedDict):
     train_loss: float
     val_loss: float
     val_auroc: float
+    val_auprc: float
+    val_balanced_accuracy: float  # by the most probable class; of several labels, at 0.5
 
 
 HISTORY_COLUMNS = list(Epoch.__annotations__)
@@ -31,11 +33,12 @@ class Training(TypedDict):
     architecture: str
     epochs: int  # run until early stopping
     best_epoch: int  # whose weights were kept, from 1; 0 where there are no epochs
+    val_auroc: float  # of the model that was kept; of adabn's before it has the target's statistics
     images_seen: int
     trainable_parameters: int
     parameters: int
     device: str  # cpu or cuda
-    precision: str  # fp32 or bf16
+    precision: str  # fp32, bf16 or fp16
     chosen: dict[str, float]  # what validation chose besides the epoch, such as {"c": 0.01}
 
 

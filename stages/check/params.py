@@ -12,6 +12,7 @@ from stages.ingest.params import IngestParams
 from stages.params import Section
 from stages.phantom.params import PhantomParams
 from stages.preprocess.params import PreprocessParams
+from stages.pretrain.params import SelfSupervised
 from stages.split.params import SplitParams
 from stages.track_params import TrackParams
 from stages.weights.params import WeightsEntry
@@ -36,6 +37,7 @@ class Params(Section):
     preprocess: PreprocessParams
     split: SplitParams
     weights: dict[Name, WeightsEntry] = Field(min_length=1)
+    self_supervised: dict[Name, SelfSupervised]
     features: FeaturesParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
     evaluate: EvaluateParams
@@ -45,11 +47,50 @@ class Params(Section):
     def _names_are_known(self) -> Self:
         if len(set(self.batches)) != len(self.batches):
             raise ValueError("batches: a name stands twice: name each batch once")
-        used = {"features": self.features.weights, **{f"recipes.{name}": r.weights for name, r in self.recipes.items()}}
+        known = [*self.weights, *self.self_supervised]
+        if twice := sorted(self.weights.keys() & self.self_supervised.keys()):
+            raise ValueError(f"self_supervised.{twice[0]}: weights has this name too: choose another")
+        used = {f"self_supervised.{name}": entry.weights for name, entry in self.self_supervised.items()}
+        used |= {"features": self.features.weights}
+        used |= {f"recipes.{name}": recipe.weights for name, recipe in self.recipes.items()}
         for where, weights in used.items():
-            if weights not in self.weights:
-                known = ", ".join(self.weights)
+            if weights not in known:
                 raise ValueError(
-                    f"{where}.weights: '{weights}' is not one of weights ({known}): correct it, or add it there"
+                    f"{where}.weights: '{weights}' is not one of weights ({', '.join(known)}): correct it, or add it "
+                    "there"
+                )
+        for name in self.self_supervised:
+            self._require_a_start(name)
+        return self
+
+    @model_validator(mode="after")
+    def _scratch_is_from_scratch(self) -> Self:
+        for name, recipe in self.recipes.items():
+            start = self.weights.get(recipe.weights)
+            source = start.source if start else "self_supervised"
+            if recipe.strategy == "scratch" and source != "random":
+                raise ValueError(
+                    f"recipes.{name}.weights: strategy scratch starts from source random, and '{recipe.weights}' is of "
+                    f"source {source}: name other weights, or choose strategy full"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _targets_are_there(self) -> Self:
+        for name, recipe in self.recipes.items():
+            target = getattr(recipe, "target", None)
+            if target and target.column == "batch" and target.value not in self.batches:
+                raise ValueError(
+                    f"recipes.{name}.target.value: '{target.value}' is not one of batches ({', '.join(self.batches)}): "
+                    "correct it"
+                )
+        return self
+
+    def _require_a_start(self, name: str) -> None:
+        """Raise ValueError if what ``name`` starts from leads back to it."""
+        chain = [name]
+        while (start := self.self_supervised[chain[-1]].weights) in self.self_supervised:
+            if start in chain:
+                way = " from ".join([*chain[chain.index(start) :], start])
+                raise ValueError(f"self_supervised: {way}: a circle has no start: let one start from weights")
+            chain.append(start)

@@ -11,6 +11,7 @@ PHANTOM = {Path("data/raw/site-a"), Path("data/raw/site-b"), Path("data/phantom.
 
 _OF_BATCHES = ["data/index", "data/quarantine", "data/restricted", "data/images", "data/features"]
 _OF_RECIPES = ["models", "reports/recipes"]
+_OF_PRETRAINING = ["reports/pretrain"]
 
 
 def require(given: Params) -> None:
@@ -24,9 +25,10 @@ def require(given: Params) -> None:
     _require(given.ingest.key_file, "the key file", "copy it from where you keep it, or correct ingest.key_file")
 
 
-def leftovers(batches: Iterable[str], recipes: Iterable[str]) -> list[Path]:
-    """Results of batches and recipes that are no longer named: later stages would take them in with their folder."""
-    named = [(folder, set(batches)) for folder in _OF_BATCHES] + [(folder, set(recipes)) for folder in _OF_RECIPES]
+def leftovers(batches: Iterable[str], recipes: Iterable[str], self_supervised: Iterable[str]) -> list[Path]:
+    """Results of what is no longer named: later stages, or readers, would take them in with their folder."""
+    kinds = (_OF_BATCHES, set(batches)), (_OF_RECIPES, set(recipes)), (_OF_PRETRAINING, set(self_supervised))
+    named = [(folder, names) for folders, names in kinds for folder in folders]
     return sorted(
         path
         for folder, names in named
@@ -40,10 +42,10 @@ def leftovers(batches: Iterable[str], recipes: Iterable[str]) -> list[Path]:
 
 def refuse_leftovers(given: Params) -> None:
     """Raise :class:`UserError` if there are any."""
-    found = leftovers(given.batches, given.recipes)
+    found = leftovers(given.batches, given.recipes, given.self_supervised)
     if found:
         named = ", ".join(path.as_posix() for path in found[:3]) + (" and others" if len(found) > 3 else "")  # noqa: PLR2004
-        raise UserError(f"results of batches or recipes that params.yaml does not name: {named}: run 'radrepro tidy'")
+        raise UserError(f"results of what params.yaml does not name: {named}: run 'radrepro tidy'")
 
 
 def _require(path: Path, what: str, otherwise: str) -> None:

@@ -1,8 +1,8 @@
 """``python -m stages.compare``: reports/comparison.json and reports/comparison.html."""
 
 from stages import params, runtime
-from stages.artifacts import evaluation, intake, model
-from stages.artifacts.cohort import Cohort
+from stages.artifacts import evaluation, intake, looks, model
+from stages.artifacts.cohort import Cohort, Subset
 from stages.compare import comparison, page
 from stages.evaluate.params import EvaluateParams
 from stages.reports import page as pages
@@ -23,6 +23,7 @@ def main() -> None:
         section.resamples,
         seed,
     )
+    compared["test_looks"] = looks.count(looks.key(cohort.subset(Subset.TEST)))
     runtime.write_json(evaluation.COMPARISON_PATH, compared)
     curves = {name: evaluation.curve(name, "roc") for name in recipes}
     pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts(), intake.read()))

@@ -29,6 +29,7 @@ def build(
             Fact("Chosen by val", best, f"{chosen['architecture']}, {chosen['strategy']}, from '{chosen['weights']}'"),
             with_interval("Its AUROC on test", chosen["test"]["auroc"]),
             Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images"),
+            Fact("Test has judged", f"{comparison['test_looks']} models", "as reports/test_looks.csv has it"),
             Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
         ],
         figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
@@ -37,7 +38,7 @@ def build(
             "A difference whose interval holds 0 may be chance.",
             "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
             "Of the files that are used, images without a label are in no side of the split.",
-            "The more recipes are compared on one test side, the more the best of them owes to luck.",
+            "The more models one test side has judged, the more the best of them owes to luck.",
         ],
     )
 

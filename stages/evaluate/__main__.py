@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from stages import inference, networks, params, runtime
-from stages.artifacts import evaluation, model
+from stages.artifacts import evaluation, looks, model
 from stages.artifacts.cohort import Cohort, Subset
 from stages.evaluate import report
 from stages.evaluate.params import EvaluateParams
@@ -16,7 +16,7 @@ from stages.settings import Settings
 
 
 def main() -> None:
-    """Predict val and test, judge, save."""
+    """Predict val and test, judge, note that test was looked at, save."""
     section, seed = params.read("evaluate", EvaluateParams), params.read("seed", int)
     cohort = Cohort.read()
     held_out = cohort.frame[cohort.frame["subset"] != Subset.TRAIN.value].reset_index(drop=True)
@@ -32,6 +32,7 @@ def main() -> None:
     test = judge.judged(predictions[on_test], cohort.task, cohort.classes)
     weights = bootstrap.resample(predictions[on_test]["patient"].tolist(), section.resamples, seed)
 
+    looks.record(looks.key(cohort.subset(Subset.TEST)), model.weights_path(recipe), recipe)
     evaluation.write_predictions(recipe, predictions, cohort.classes)
     evaluation.write_curve(recipe, "roc", curves.roc(test))
     evaluation.write_curve(recipe, "precision_recall", curves.precision_recall(test))

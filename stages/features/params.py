@@ -9,4 +9,4 @@ class FeaturesParams(Section):
     """Which backbone looks at every image."""
 
     weights: str = Field(min_length=1)
-    """A name of ``weights``."""
+    """A name of ``weights`` or of ``self_supervised``."""

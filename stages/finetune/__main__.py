@@ -1,12 +1,18 @@
 """models/<recipe>/: a classifier, trained as the recipe says."""
 
+import json
+
 from stages import inference, networks, params, runtime
-from stages.artifacts import features, model, weights
+from stages.artifacts import cohort as cohorts
+from stages.artifacts import features, images, model, unlabelled, weights
 from stages.artifacts.cohort import Cohort, Subset
-from stages.finetune.live import live
-from stages.finetune.params import Recipe
+from stages.finetune import domains
+from stages.finetune.feed import Examples
+from stages.finetune.params import LinearProbe, Recipe, Truncated
 from stages.finetune.strategies import Problem, run
-from stages.finetune.training import Examples
+from stages.learning import devices, report
+from stages.learning.live import live
+from stages.learning.resume import Progress
 from stages.loading import Images
 from stages.networks import Header
 from stages.settings import Settings
@@ -15,22 +21,45 @@ from stages.settings import Settings
 def main() -> None:
     """Load cohort and starting weights, follow the recipe, save model, history and training record."""
     recipe: Recipe = params.read(f"recipes.{name}", Recipe)  # type: ignore[arg-type]  # a union is no class
-    probe = recipe.strategy == "linear_probe"
-    cached = probe and recipe.weights == params.read("features.weights", str)
-    settings, cohort = Settings(), Cohort.read()
-    train, val = (_examples(cohort.subset(side), cached) for side in (Subset.TRAIN, Subset.VAL))
+    seed, settings, cohort = params.read("seed", int), Settings(), Cohort.read()
+    device = inference.device(settings.device)
+    cached = recipe.weights == params.read("features.weights", str)
+    rest = unlabelled.read(cohort)
+    target = domains.target(recipe, cohort, rest)
+    train, val = (_examples(domains.source(recipe, cohort.subset(side)), cached) for side in (Subset.TRAIN, Subset.VAL))
     size = Images(cohort.frame).image_size
     backbone, width, start = networks.load_backbone(weights.path(recipe.weights), size)
-    problem = Problem(cohort.task, cohort.classes, train, val, backbone, width, start.architecture)
+    problem = Problem(cohort.task, cohort.classes, train, val, backbone, width, start.architecture, size, target)
+    files = [
+        cohorts.PATH,
+        unlabelled.PATH,
+        weights.path(recipe.weights),
+        *map(images.directory, sorted({*cohort.frame["batch"], *rest["batch"]})),
+    ]
+    settled = json.dumps([recipe.model_dump(), seed, device.type, devices.world()])
+    curves = settings.live and devices.rank() == 0 and not isinstance(recipe, LinearProbe)
 
-    with live(name, recipe.model_dump(), enabled=settings.live and not probe) as on_epoch:
-        result = run(recipe, problem, params.read("seed", int), inference.device(settings.device), on_epoch)
+    with live(name, recipe.model_dump(), enabled=curves) as on_epoch:
+        told = report.into(settings.epochs if devices.rank() == 0 else "", on_epoch)
+        result = run(recipe, problem, seed, device, told, Progress(f"finetune@{name}", settled, files))
 
-    header = Header(start.architecture, start.source, size, cohort.classes, cohort.task.value)
-    with runtime.atomic_directory(model.directory(name)) as folder:
-        networks.save_classifier(folder / model.weights_path(name).name, result.classifier, header)
-        model.write_history(folder / model.history_path(name).name, result.history)
-        runtime.write_json(folder / model.training_path(name).name, result.training)
+    if devices.rank() == 0:
+        kept = recipe.blocks if isinstance(recipe, Truncated) else 0
+        hidden = () if isinstance(recipe, LinearProbe) else tuple(recipe.hidden)
+        header = Header(
+            start.architecture,
+            start.source,
+            size,
+            cohort.classes,
+            cohort.task.value,
+            blocks=kept,
+            hidden=hidden,
+            black_white=start.black_white,
+        )
+        with runtime.atomic_directory(model.directory(name)) as folder:
+            networks.save_classifier(folder / model.weights_path(name).name, result.classifier, header)
+            model.write_history(folder / model.history_path(name).name, result.history)
+            runtime.write_json(folder / model.training_path(name).name, result.training)
 
 
 def _examples(side: Cohort, cached: bool) -> Examples:
@@ -39,4 +68,5 @@ def _examples(side: Cohort, cached: bool) -> Examples:
 
 if __name__ == "__main__":
     name = runtime.argument("recipe")
+    devices.launch("stages.finetune", [name], Settings().devices)
     runtime.run("finetune", main, name, model.weights_path(name))

@@ -1,15 +1,16 @@
-"""``python -m stages.split``: data/cohort.parquet, data/excluded.csv, reports/cohort.json."""
+"""``python -m stages.split``: data/cohort.parquet, unlabelled.parquet and excluded.csv, reports/cohort.json."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from stages import labels, params, runtime
-from stages.artifacts import images
+from stages.artifacts import images, unlabelled
 from stages.artifacts.cohort import Cohort
 from stages.pseudonyms import Pseudonyms
 from stages.split import cohort
 from stages.split.params import SplitParams
+from stages.split.unlabelled import rest
 
 
 def main() -> None:
@@ -20,12 +21,19 @@ def main() -> None:
     table = labels.read(Path(section.labels), section.key, section.task, section.classes, batches, pseudonyms)
     rows = pd.concat([images.rows(batch) for batch in batches], ignore_index=True)
 
-    made, excluded = cohort.build(rows, table.of(rows), section)
+    values = table.of(rows)
+    made, excluded = cohort.build(rows, values, section)
+    others = rest(rows, values, made)
 
     made.write()
+    unlabelled.write(others, made)
     Cohort.write_excluded(excluded)
     runtime.write_json(Path("reports/cohort.json"), made.counts())
     runtime.log.info("%s", cohort.summary(made, excluded))
+    if len(others):
+        runtime.log.info(
+            "%d images without a label are of nobody on val or test: self_supervised uses them", len(others)
+        )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
         If nothing is labelled, or a class is missing from a side.
     """
     known = labels.labelled(values)
-    images = images.assign(days=images["day"] - images.groupby("patient")["day"].transform("min"))
+    images = with_days(images)
     if not known.any():
         raise UserError("no image has a label: check split.labels and split.key in params.yaml")
     again = images["image"].duplicated().to_numpy() & known  # deliveries overlap: the earlier one counts
@@ -48,6 +48,11 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
     ]
     excluded = pd.concat([part[["image", "batch"]].assign(reason=reason.name) for part, reason in left_out])
     return cohort, excluded
+
+
+def with_days(images: pd.DataFrame) -> pd.DataFrame:
+    """``images`` with a column ``days``: since the patient's first study in any batch."""
+    return images.assign(days=images["day"] - images.groupby("patient")["day"].transform("min"))
 
 
 def summary(cohort: Cohort, excluded: pd.DataFrame) -> str:

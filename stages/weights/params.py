@@ -35,7 +35,11 @@ class Torchvision(Section):
 
 
 class File(Section):
-    """Weights of one's own: safetensors, or what ``torch.save(model.state_dict(), path)`` writes."""
+    """Weights of one's own: safetensors, or what ``torch.save(model.state_dict(), path)`` writes.
+
+    Keys are torchvision's, or those of TorchXRayVision's and timm's networks of one design with them (DenseNet, ResNet,
+    ViT).
+    """
 
     source: Literal["file"]
     architecture: Architecture
@@ -43,6 +47,9 @@ class File(Section):
     """From the top of the repository."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Of the file: with it, another file under the same name is an error, and a new digest rebuilds what follows."""
+    black_white: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """The numbers that black and white were when the weights were trained: ``[-1024, 1024]`` for TorchXRayVision,
+    ``[-1, 1]`` for timm's ``augreg`` ViTs. Left out: greys as ImageNet's are normalised."""
 
 
 class Random(Section):

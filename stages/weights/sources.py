@@ -51,5 +51,6 @@ def _file(entry: File) -> tuple[nn.Module, Header]:
         log.warning("DVC does not see when %s changes: add 'sha256: %s' to this entry of params.yaml", path, digest)
     elif entry.sha256 != digest:
         raise UserError(f"{path} has SHA-256 {digest}, not what params.yaml says: correct the one or the other")
-    backbone, size = states.fit(states.plain(state), entry.architecture, str(path))
-    return backbone, Header(entry.architecture, f"file {path.name} sha256 {digest}", size)
+    levels = tuple(entry.black_white or ())
+    backbone, size = states.fit(states.plain(state), entry.architecture, str(path), levels)
+    return backbone, Header(entry.architecture, f"file {path.name} sha256 {digest}", size, black_white=levels)

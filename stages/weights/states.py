@@ -16,9 +16,23 @@ from stages.runtime import UserError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.")
-_TRAINING_ONLY = ("AuxLogits.", "aux1.", "aux2.")  # of GoogLeNet and Inception: heads that help training, then go
+_NOT_USED = ("AuxLogits.", "aux1.", "aux2.", "op_threshs")
+"""Of GoogLeNet and Inception: heads that help training, then go. Of TorchXRayVision: operating points."""
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")  # norm.1 is norm1 since torch 0.4
 _SINCE_TORCH_0_4 = ".num_batches_tracked"  # older files lack it; it matters only where momentum is None
+_TIMM_VIT = {
+    r"^patch_embed\.proj\.": "conv_proj.",
+    r"^cls_token$": "class_token",
+    r"^pos_embed$": "encoder.pos_embedding",
+    r"^norm\.": "encoder.ln.",
+    r"^blocks\.(\d+)\.": r"encoder.layers.encoder_layer_\1.",
+    r"\.norm([12])\.": r".ln_\1.",
+    r"\.attn\.qkv\.": ".self_attention.in_proj_",
+    r"\.attn\.proj\.": ".self_attention.out_proj.",
+    r"\.mlp\.fc1\.": ".mlp.0.",
+    r"\.mlp\.fc2\.": ".mlp.3.",
+}
+"""timm's names in a ViT, and torchvision's; query, key and value lie in the same order in both."""
 _VIT_POSITIONS, _VIT_PATCHES = "encoder.pos_embedding", "conv_proj.weight"
 _USUAL_SIZE = 224
 
@@ -48,7 +62,9 @@ def read(path: Path) -> dict[str, Tensor]:
     return _tensors(content, path)
 
 
-def fit(state: Mapping[str, Tensor], architecture: str, what: str) -> tuple[nn.Module, int]:
+def fit(
+    state: Mapping[str, Tensor], architecture: str, what: str, black_white: tuple[float, ...] = ()
+) -> tuple[nn.Module, int]:
     """A backbone with these tensors, and the image size it was made for. What belongs to the last layer is left out.
 
     Raises
@@ -57,10 +73,10 @@ def fit(state: Mapping[str, Tensor], architecture: str, what: str) -> tuple[nn.M
         If tensors are missing, are too many or have other shapes; ``what`` names them.
     """
     size = _image_size(state)
-    backbone, _ = networks.build_backbone(architecture, size)
+    backbone, _ = networks.build_backbone(architecture, size, black_white)
     gone = ("head.", *(f"{name}." for name, module in backbone.named_modules() if isinstance(module, nn.Identity)))
     counters = {key: value for key, value in backbone.state_dict().items() if key.endswith(_SINCE_TORCH_0_4)}
-    kept = counters | {key: value for key, value in state.items() if not key.startswith((*gone, *_TRAINING_ONLY))}
+    kept = counters | {key: value for key, value in state.items() if not key.startswith((*gone, *_NOT_USED))}
     networks.load_state(backbone, networks.fit_state(kept, backbone, size), what)
     return backbone, size
 
@@ -75,11 +91,19 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` without the prefixes that wrappers of a network add, and with DenseNet's keys of today."""
+    """``state`` without the prefixes that wrappers of a network add, with DenseNet's keys of today and a ViT's here."""
     for prefix in _PREFIXES:
         if any(key.startswith(prefix) for key in state) and all(key.startswith((prefix, "head.")) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
+    if "patch_embed.proj.weight" in state:
+        return {_renamed(key): value for key, value in state.items()}
     return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+
+
+def _renamed(key: str) -> str:
+    for pattern, ours in _TIMM_VIT.items():
+        key = re.sub(pattern, ours, key)
+    return key
 
 
 def _image_size(state: Mapping[str, Tensor]) -> int:

@@ -74,7 +74,7 @@ def outputs(project: Path, environment: dict[str, str]) -> dict[str, bytes]:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_bytes_wherever_the_work_is_done(project: Path, cluster: str) -> None:
     alone = outputs(project, {"RADREPRO_WORKERS": "1"})
     several = outputs(project, {"RADREPRO_WORKERS": "3"})

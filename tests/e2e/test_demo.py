@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tests.e2e.conftest import Clone
 
@@ -83,7 +84,8 @@ def test_dvc_commands_work_as_a_dvc_user_expects(built: Clone) -> None:
 
 
 def test_going_back_to_earlier_params_restores_from_the_run_cache(built: Clone) -> None:
-    before = built.read("dvc.lock")
+    before = YAML(typ="safe").load(built.read("dvc.lock"))["stages"]
+    looks = json.loads(built.read("reports/comparison.json"))["test_looks"]
     built.edit({"recipes": {"scratch": {"lr": 0.011}}})
     said = built.run("dvc", "repro").stdout
     assert "Running stage 'finetune@scratch'" in said
@@ -93,7 +95,10 @@ def test_going_back_to_earlier_params_restores_from_the_run_cache(built: Clone) 
     built.run("git", "checkout", "--", "params.yaml")
     said = built.run("dvc", "repro").stdout
     assert "Stage 'finetune@scratch' is cached" in said
-    assert built.read("dvc.lock") == before
+    after = YAML(typ="safe").load(built.read("dvc.lock"))["stages"]
+    assert {name for name in before if after[name] != before[name]} == {"compare", "track"}
+    compared = json.loads(built.read("reports/comparison.json"))
+    assert compared["test_looks"] == looks + 1, "test has looked at the other model; that is not taken back"
     built.run("git", "checkout", "--", ".")
 
 

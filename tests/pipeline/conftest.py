@@ -41,6 +41,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _enter(path, patch)
         run("git", "init", "--quiet", "--initial-branch=main")
         run("dvc", "init", "--quiet")
+        shutil.copy(ROOT / ".dvc/config", ".dvc/config")  # no daemon that asks the network for news
         run("git", "add", "--all")
         run("git", "commit", "--quiet", "--message", "start")
     return path
@@ -79,7 +80,7 @@ def _copy(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def _enter(path: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(path)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    patch.delenv("PREFECT_API_URL", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL"):
+        patch.delenv(name, raising=False)
     for name, value in ENVIRONMENT.items():
         patch.setenv(name, value)

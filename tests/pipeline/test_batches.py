@@ -12,6 +12,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from pipeline import batches
+from pipeline.edit import edit
 from stages import params
 from stages.check.params import Params
 from stages.ingest import tree
@@ -205,7 +206,7 @@ def test_tidy_removes_what_params_yaml_does_not_name(project: Path) -> None:
 def test_the_shipped_params_yaml_survives_an_edit_unchanged(project: Path) -> None:
     """Else the first add-batch would also reformat what it does not change."""
     before = params.PATH.read_text()
-    batches._edit_params({"batches": YAML(typ="safe").load(before)["batches"]})
+    edit({("batches",): YAML(typ="safe").load(before)["batches"]})
     assert params.PATH.read_text() == before
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.conftest import run
 
-COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "times", "ui"]
+COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "times", "ui", "sweep"]
 
 
 def radrepro(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -125,6 +125,7 @@ def test_results_compare_the_recipes_and_say_where_the_report_is(project: Path) 
     assert f"report   {(project / 'reports/comparison.html').as_uri()}" in rows
     said = "40 files: 34 used (34 images), 0 duplicate, 6 quarantined (see 'radrepro quarantine')"
     assert f"data     {said}" in rows
+    assert "test     has judged 2 models so far (reports/test_looks.csv)" in rows
     assert "**" not in done.stdout
     assert "MLflow" not in done.stdout, "nothing was tracked here"
 
@@ -204,11 +205,11 @@ def test_without_rejected_files_quarantine_says_so(project: Path) -> None:
 
 
 def test_check_passes_on_what_the_real_check_says(project: Path) -> None:
-    """The small project's params.yaml lacks sections that the real one has."""
+    """The small project has no key."""
     done = radrepro("check")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("check: error: params.yaml: ")
+    assert line.startswith("check: error: the key file: ")
     assert not done.stdout
 
 

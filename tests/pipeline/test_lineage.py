@@ -119,7 +119,7 @@ def test_every_link_of_a_real_lock_is_verified(project: Path) -> None:
     chain = workspace.locks().chain
     joins = {link.path: link.join for link in chain.links}
     assert joins["models"] is joins["reports/recipes"] is joins["data/images"] is Join.ASSEMBLED
-    assert {path for path, join in joins.items() if join is Join.SOURCE} == {"params.yaml"}
+    assert {path for path, join in joins.items() if join is Join.SOURCE} == {"params.yaml", "reports/test_looks.csv"}
     assert not chain.broken
     assert not any("unused" in stage.name for stage in chain.stages)
     for stage in chain.stages:

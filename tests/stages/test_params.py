@@ -113,7 +113,7 @@ def test_a_missing_file_says_where_to_run(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        ({"strategy": "ful"}, "strategy' is one of 'linear_probe', 'full' (found 'ful')"),
+        ({"strategy": "ful"}, "strategy' is one of 'linear_probe', 'full', 'scratch'"),
         ({"weights": "w"}, "'strategy' is missing"),
         ({"strategy": "full", "weights": "w", "epochs": 3}, "recipes.mine.lr: is missing"),
         ({"strategy": "linear_probe", "weights": "w", "c": [0.1, -1]}, "recipes.mine.c.2: "),

@@ -13,6 +13,7 @@ from stages.check import presence
 from tests.conftest import ROOT
 
 OUTPUT = Path("data/check.txt")
+ENTRY = {"method": "simclr", "weights": "starter", "epochs": 2, "lr": 0.1}
 
 
 @pytest.fixture
@@ -72,6 +73,18 @@ def test_params_yaml_as_shipped_is_sound_and_the_output_never_changes(project: P
     assert OUTPUT.read_bytes() == first, "else an edit of one option would rebuild everything"
 
 
+def test_recipes_features_and_other_entries_may_start_from_self_supervised_weights(project: Path) -> None:
+    edit(
+        lambda p: p.update(
+            self_supervised={"more": ENTRY | {"weights": "less"}, "less": ENTRY | {"method": "byol", "ema": 0.9}},
+            features={"weights": "less"},
+        )
+    )
+    edit(lambda p: p["recipes"]["fine_tune"].update(weights="more"))
+    done = check()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -94,6 +107,46 @@ def test_params_yaml_as_shipped_is_sound_and_the_output_never_changes(project: P
             ["recipes.scratch.weights", "'imagenet'", "(starter, random)", "add it there"],
         ),
         (lambda p: p["features"].update(weights="imagenet"), ["features.weights", "'imagenet'"]),
+        (lambda p: p.pop("self_supervised"), ["self_supervised: is missing"]),
+        (
+            lambda p: p.update(self_supervised={"more": ENTRY | {"weights": "imagenet"}}),
+            ["self_supervised.more.weights", "'imagenet'", "(starter, random, more)"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"starter": ENTRY}),
+            ["self_supervised.starter: weights has this name too", "choose another"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"a": ENTRY | {"weights": "b"}, "b": ENTRY | {"weights": "a"}}),
+            ["a from b from a", "let one start from weights"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"a": ENTRY | {"weights": "b"}, "b": ENTRY | {"weights": "b"}}),
+            ["b from b:", "let one start from weights"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"more": ENTRY | {"method": "moco"}}),
+            ["self_supervised.more: 'method' is one of 'simclr', 'byol' (found 'moco')"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"more": ENTRY | {"ema": 0.99}}),
+            ["self_supervised.more.ema: no such parameter"],
+        ),
+        (
+            lambda p: p.update(self_supervised={"more": ENTRY | {"temperature": 0.0}}),
+            ["self_supervised.more.temperature", "greater than 0"],
+        ),
+        (
+            lambda p: p["recipes"]["scratch"].update(weights="starter"),
+            ["recipes.scratch.weights", "source random", "choose strategy full"],
+        ),
+        (
+            lambda p: p["recipes"].update(
+                shifted=p["recipes"]["fine_tune"]
+                | {"strategy": "adabn", "target": {"column": "batch", "value": "site-c"}}
+            ),
+            ["recipes.shifted.target.value: 'site-c' is not one of batches (site-a, site-b)"],
+        ),
         (
             lambda p: p["weights"]["random"].update(architecture="resnet_18"),
             ["weights.random.architecture", "resnet18", "(found 'resnet_18')"],
@@ -162,6 +215,7 @@ def test_what_only_dvc_has_is_to_be_pulled(project: Path, name: str) -> None:
         "data/features/gone.npy",
         "models/gone/",
         "reports/recipes/gone/",
+        "reports/pretrain/gone/",
         "models/scratch.2/",  # another recipe than scratch
         "data/images/site-a.old/",
     ],
@@ -169,10 +223,11 @@ def test_what_only_dvc_has_is_to_be_pulled(project: Path, name: str) -> None:
 def test_results_of_what_params_yaml_no_longer_names_are_found(project: Path, left: str) -> None:
     Path(left).mkdir(parents=True) if left.endswith("/") else Path(left).parent.mkdir(parents=True)
     Path(left, "file").touch() if left.endswith("/") else Path(left).touch()
+    Path("reports/pretrain/adapted").mkdir(parents=True, exist_ok=True)
     for kept in ("index/site-a.parquet", "images/site-a/rows.parquet", "index/.gitignore"):
         Path("data", kept).parent.mkdir(parents=True, exist_ok=True)
         Path("data", kept).touch()
-    found = presence.leftovers(["site-a", "site-b"], ["linear_probe", "fine_tune", "scratch"])
+    found = presence.leftovers(["site-a", "site-b"], ["linear_probe", "fine_tune", "scratch"], ["adapted"])
     assert found == [Path(left)]
 
 
@@ -193,4 +248,4 @@ def test_a_batch_whose_name_has_a_dot_is_no_leftover(project: Path) -> None:
         Path(name).mkdir(parents=True)
     Path("data/index").mkdir()
     Path("data/index/mine.v2.parquet").touch()
-    assert presence.leftovers(["mine.v2"], ["full.2"]) == []
+    assert presence.leftovers(["mine.v2"], ["full.2"], []) == []

@@ -73,7 +73,7 @@ def tables() -> dict[str, pd.DataFrame]:
 def _compare(tables: dict[str, pd.DataFrame]) -> dict:
     found = {name: judge.judge(table, Task.BINARY, CLASSES, 200, 1) for name, table in tables.items()}
     trained = dict.fromkeys(tables, TRAINING)
-    return comparison.compare(list(tables), found, trained, tables, Task.BINARY, CLASSES, 200, 1)
+    return comparison.compare(list(tables), found, trained, tables, Task.BINARY, CLASSES, 200, 1) | {"test_looks": 17}
 
 
 def test_val_chooses_even_where_test_would_choose_another(tables: dict[str, pd.DataFrame]) -> None:
@@ -103,6 +103,7 @@ def test_the_page_says_who_was_chosen_and_draws_every_recipe(tables: dict[str, p
     curve = pd.DataFrame({"class": "sick", "fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "threshold": [1.0, 0.0]})
     made = page.build(compared, dict.fromkeys(tables, curve), COUNTS, _intake(site_a=SITE_A))
     assert made.facts[0].value == "is_chosen"
+    assert ("Test has judged", "17 models") in {(fact.label, fact.value) for fact in made.facts}
     names = {figure.name for figure in made.figures}
     assert {"auroc", "difference", "cost", "roc-0"} <= names
     for figure in made.figures:

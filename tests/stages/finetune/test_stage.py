@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from stages import inference, networks
-from stages.artifacts import features, model
+from stages.artifacts import features, model, unlabelled
 from stages.artifacts.cohort import COLUMNS, Cohort, Subset, Task
 from stages.loading import Images
 
@@ -29,21 +31,30 @@ recipes:
   probe_of_other: { strategy: linear_probe, weights: other, c: [0.01] }
   full: { strategy: full, weights: start, epochs: 2, lr: 0.02, batch_size: 8 }
   again: { strategy: full, weights: start, epochs: 2, lr: 0.02, batch_size: 8 }
+  stays: { strategy: l2_sp, alpha: 0.1, weights: start, epochs: 6, lr: 0.02, batch_size: 4, ema: 0.9, mixup: 0.2 }
+  killed: { strategy: l2_sp, alpha: 0.1, weights: start, epochs: 6, lr: 0.02, batch_size: 4, ema: 0.9, mixup: 0.2 }
+  on_one: { strategy: head, hidden: [16], weights: other, epochs: 3, lr: 0.02, batch_size: 8 }
+  on_two: { strategy: head, hidden: [16], weights: other, epochs: 3, lr: 0.02, batch_size: 8 }
   diverging: { strategy: full, weights: start, epochs: 2, lr: 1.0e+30, warmup_epochs: 0 }
 """
 CLASSES = ("normal", "pneumonia")
 CORES = sorted(os.sched_getaffinity(0))
 
 
-def _run(stage, item, *, cores=CORES):
+def _run(stage, item, *, cores=CORES, devices=1):
     return subprocess.run(
         [sys.executable, "-m", f"stages.{stage}", item],
         capture_output=True,
         text=True,
         check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        env={**os.environ, "RADREPRO_DEVICE": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environment(devices),
     )
+
+
+def _environment(devices=1):
+    mine = {"RADREPRO_DEVICE": "cpu", "RADREPRO_DEVICES": str(devices), "PYTHONPATH": os.pathsep.join(sys.path)}
+    return {**os.environ, **mine}
 
 
 def _digests(recipe):
@@ -68,7 +79,9 @@ def built(tmp_path_factory, stripes):
         frame = frame.assign(batch="a", row=np.arange(40)[::-1], age=40.0, days=0, subset=np.resize(sides, 40))
         for column, name in enumerate(CLASSES):
             frame[f"label:{name}"] = labels[frame["row"], column]
-        Cohort(frame, Task.BINARY, CLASSES).write()
+        cohort = Cohort(frame, Task.BINARY, CLASSES)
+        cohort.write()
+        unlabelled.write(frame[:0][unlabelled.SCHEMA.names], cohort)
         for stage, item in [
             ("weights", "start"),
             ("weights", "other"),
@@ -104,7 +117,7 @@ def test_the_probe_is_a_classifier_on_the_frozen_backbone(built):
     record = json.loads(model.training_path("probe").read_text())
     assert record["chosen"]["c"] in {0.01, 1}
     assert record["trainable_parameters"] == 2 * 1024 + 2
-    assert model.history_path("probe").read_text() == "epoch,lr,train_loss,val_loss,val_auroc\n"
+    assert model.history_path("probe").read_text() == ",".join(model.HISTORY_COLUMNS) + "\n"
 
 
 def test_a_probe_of_other_weights_than_the_cached_features_looks_for_itself(built):
@@ -131,6 +144,7 @@ def test_the_record_says_how_the_model_came_about(built):
         "architecture": "mobilenet_v3_small",
         "epochs": 2,
         "best_epoch": pytest.approx(1.5, abs=0.5),
+        "val_auroc": pytest.approx(pd.read_csv(model.history_path("full"))["val_auroc"].max(), abs=1e-6),
         "images_seen": 32,
         "trainable_parameters": count,
         "parameters": count,
@@ -153,3 +167,45 @@ def test_an_unknown_recipe_is_told(built):
     done = _run("finetune", "fine_tun")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "'recipes.fine_tun' is missing" in done.stderr
+
+
+def test_killed_training_goes_on_and_ends_with_the_same_bytes(built):
+    """Of weights, their average, the pull's starting point, the optimiser, chance and the history."""
+    done = _run("finetune", "stays")
+    assert done.returncode == 0, done.stderr
+    work = built / ".radrepro/work/finetune@killed"
+    process = subprocess.Popen([sys.executable, "-m", "stages.finetune", "killed"], env=_environment())
+    while not list(work.glob("[0-9a-f]*.pt")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not model.directory("killed").exists()
+    done = _run("finetune", "killed")
+    assert done.returncode == 0, done.stderr
+    assert "goes on after epoch" in done.stderr
+    assert _digests("killed") == _digests("stays")
+    assert not work.exists()
+
+
+@pytest.mark.long
+def test_two_processes_give_the_metrics_of_one(built):
+    """To rounding: gradients add up in another order. Noise, dropout and norms, each process's own, are absent."""
+    for recipe, devices in (("on_one", 1), ("on_two", 2)):
+        done = _run("finetune", recipe, devices=devices)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("epoch 3 of 3") == 1
+    one, two = (pd.read_csv(model.history_path(recipe)) for recipe in ("on_one", "on_two"))
+    assert one["train_loss"].iloc[-1] != one["train_loss"].iloc[0]
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4)
+    one, two = (networks.load_classifier(model.weights_path(recipe))[0] for recipe in ("on_one", "on_two"))
+    torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_mistake_is_one_line_on_several_devices_too(built):
+    done = _run("finetune", "diverging", devices=2)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    assert line.startswith("finetune@diverging: error: the loss is no longer a number")
+    assert "Traceback" not in done.stderr

@@ -1,18 +1,19 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from stages import inference, params
 from stages.artifacts.cohort import Task
-from stages.finetune import training
-from stages.finetune.auroc import auroc
+from stages.finetune import plans, training
+from stages.finetune.feed import Examples, Feed
 from stages.finetune.params import Recipe
-from stages.finetune.training import Examples, batches
+from stages.learning import devices
+from stages.learning.scores import auroc
+from stages.networks import Classifier
 from stages.runtime import UserError
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def _recipe(**values):
 
 def _network(classes=3):
     torch.manual_seed(0)
-    return nn.Sequential(
+    backbone = nn.Sequential(
         nn.Conv2d(1, 8, 5, stride=2),
         nn.BatchNorm2d(8, momentum=0.01),
         nn.ReLU(),
@@ -42,8 +43,8 @@ def _network(classes=3):
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Dropout(0.1),
-        nn.Linear(16, classes),
     )
+    return Classifier(backbone, 16, classes)
 
 
 def _sides(stripes, classes=3):
@@ -51,7 +52,10 @@ def _sides(stripes, classes=3):
 
 
 def _fit(network, sides, task=Task.MULTICLASS, recipe=None, seed=5, **more):
-    return training.fit(network, *sides, task, recipe or _recipe(), seed=seed, device=CPU, **more)
+    recipe = recipe or _recipe()
+    plan = plans.plan(recipe, network, "a small network")
+    fabric = devices.fabric(CPU, devices.precision(recipe.precision, CPU))
+    return training.fit(network, *sides, task, recipe, plan, seed=seed, fabric=fabric, **more)
 
 
 def _state(network):
@@ -80,7 +84,28 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(stripes):
         _fit(network, _sides(stripes), recipe=_recipe(epochs=2, augment="radiograph"), seed=seed)
         states.append(_state(network))
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    assert not torch.equal(states[0]["0.weight"], states[2]["0.weight"])
+    assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
+
+
+def test_an_image_has_the_same_chance_on_however_many_devices(stripes):
+    train, target = Examples(*stripes(37)), stripes(20, seed=2)[0]
+    made = {}
+    for world in (1, 2):
+        parts = []
+        for rank in range(world):
+            device = SimpleNamespace(world_size=world, global_rank=rank, device=CPU)
+            parts.append([*Feed(train, target, _recipe(mixup=0.2), device).epoch(5, 1)])
+        made[world] = [
+            (
+                torch.cat([part.pixels for part in step]),
+                torch.cat([part.chances[: len(part.pixels)] for part in step]),
+                torch.cat([part.chances[len(part.pixels) :] for part in step]),
+                torch.tensor(step[0].share),
+            )
+            for step in zip(*parts, strict=True)
+        ]
+    for alone, shared in zip(made[1], made[2], strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(alone, shared, strict=True))
 
 
 def test_two_classes(stripes):
@@ -132,16 +157,3 @@ def test_progress_is_told_every_epoch(stripes, caplog):
     assert len(lines) == 2
     for word in ("epoch 1 of 2", "loss", "val AUROC", "images/s", "s left"):
         assert word in lines[0]
-
-
-@given(st.integers(1, 200), st.integers(2, 40), st.integers(0, 5), st.integers(1, 5))
-def test_every_image_once_an_epoch_and_never_one_alone(examples, size, seed, epoch):
-    parts = batches(examples, size, seed, epoch)
-    assert sorted(np.concatenate(parts).tolist()) == list(range(examples))
-    assert examples == 1 or all(len(part) > 1 for part in parts)
-    assert all(len(part) <= size + 1 for part in parts)
-
-
-def test_every_epoch_has_its_own_order():
-    orders = {tuple(np.concatenate(batches(50, 8, seed, epoch))) for seed in (1, 2) for epoch in (1, 2, 3)}
-    assert len(orders) == 6

@@ -65,6 +65,53 @@ def test_densenet_keys_of_old_files_are_translated():
     assert set(states.plain(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm0.weight"}
 
 
+def test_weights_of_torchxrayvision_see_the_greys_they_were_trained_on():
+    """A DenseNet-121 of one channel, from -1024 to 1024, with operating points beside its tensors."""
+    torch.manual_seed(1)
+    theirs = torchvision.models.densenet121(weights=None, num_classes=18)
+    theirs.features.conv0 = torch.nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    theirs.eval()
+    state = {**theirs.state_dict(), "op_threshs": torch.rand(18)}
+    backbone, _ = states.fit(states.plain(state), "densenet121", "test", (-1024.0, 1024.0))
+    theirs.classifier = torch.nn.Identity()
+    pixels = torch.randint(0, 256, (2, 64, 64), dtype=torch.uint8)
+    given = (2 * pixels.unsqueeze(1).float() / 255 - 1) * 1024  # torchxrayvision.datasets.normalize
+    torch.testing.assert_close(backbone.eval()(networks.to_input(pixels)), theirs(given), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_vit_as_timm_names_its_parts_gives_the_same_features():
+    torch.manual_seed(1)
+    vit = torchvision.models.vit_b_32(weights=None, image_size=64)
+    ours = {
+        "conv_proj.": "patch_embed.proj.",
+        "class_token": "cls_token",
+        "encoder.pos_embedding": "pos_embed",
+        "encoder.ln.": "norm.",
+        "encoder.layers.encoder_layer_": "blocks.",
+        ".ln_": ".norm",
+        ".self_attention.in_proj_": ".attn.qkv.",
+        ".self_attention.out_proj.": ".attn.proj.",
+        ".mlp.0.": ".mlp.fc1.",
+        ".mlp.3.": ".mlp.fc2.",
+        "heads.head.": "head.",
+    }
+    state = {}
+    for key, value in vit.state_dict().items():
+        for name, theirs in ours.items():
+            key = key.replace(name, theirs)  # noqa: PLW2901 - one name after the other
+        state[key] = value
+    assert "blocks.11.attn.qkv.weight" in state
+    backbone, size = states.fit(states.plain(state), "vit_b_32", "test")
+    assert size == 64
+    vit.heads = torch.nn.Identity()
+    image = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            backbone.eval()(image), vit.eval()(image.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
+        )
+
+
 def test_heads_that_only_help_training_are_left_out():
     state = torchvision.models.googlenet(weights=None, init_weights=True, aux_logits=True).state_dict()
     backbone, _ = states.fit(state, "googlenet", "test")

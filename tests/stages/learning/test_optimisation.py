@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params
-from stages.finetune.optimisation import factor, optimiser, schedule
 from stages.finetune.params import Recipe
+from stages.learning.optimisation import factor, optimiser, plateau, schedule, warm_up
 from stages.runtime import UserError
 
 FULL = {"strategy": "full", "weights": "starter", "epochs": 4, "lr": 0.1}
@@ -55,10 +55,20 @@ def test_the_optimiser_is_the_one_asked_for():
         ({"lrr": 0.1}, "lrr: no such parameter"),
         ({"epochs": 2, "warmup_epochs": 3}, r"warmup_epochs \(3\) must not be more than epochs \(2\)"),
         ({"nesterov": True, "optimizer": "adamw"}, "nesterov needs optimizer sgd"),
-        ({"strategy": "ful"}, "'strategy' is one of 'linear_probe', 'full'"),
+        ({"strategy": "ful"}, "'strategy' is one of 'linear_probe', 'full', "),
         ({"batch_size": 1}, "batch_size: Input should be greater than or equal to 2"),
     ],
 )
 def test_a_faulty_recipe_is_told(values, said):
     with pytest.raises(UserError, match=said):
         _recipe(**values)
+
+
+def test_without_a_cosine_the_rate_rises_and_stays():
+    assert [warm_up(step, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warm_up(0, 0) == 1
+
+
+def test_a_plateau_lowers_the_rate_each_time_it_lasts():
+    scores = [0.5, 0.6, 0.6, 0.6, 0.55, 0.5, 0.7, 0.7]
+    assert [plateau(scores[:n], 0.1, 2) for n in range(9)] == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01])

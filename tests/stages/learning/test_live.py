@@ -7,8 +7,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from stages.artifacts.model import Epoch
-from stages.finetune import live as module
-from stages.finetune.live import live
+from stages.learning import live as module
+from stages.learning.live import live
 
 EPOCHS = [Epoch(epoch=n, lr=0.1, train_loss=1 / n, val_loss=2 / n, val_auroc=n / 4) for n in (1, 2, 3)]
 
@@ -44,6 +44,27 @@ def test_curves_are_in_mlflow_when_training_ends(workspace, monkeypatch):
         assert [(item.step, item.value) for item in history] == [(epoch["epoch"], epoch[name]) for epoch in EPOCHS]
 
 
+@pytest.mark.slow
+def test_what_an_epoch_does_not_have_is_not_sent_and_the_tag_says_what_is_trained(workspace, monkeypatch):
+    address = f"sqlite:///{workspace / 'server.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setattr(module, "_LAST_WORDS_SECONDS", 120)  # the database is created first
+    with live("chest", {}, kind="self_supervised") as on_epoch:
+        on_epoch({"epoch": 0, "val_auroc": 0.5})
+        on_epoch({"epoch": 1, "lr": 0.1, "loss": 4.0, "val_auroc": float("nan")})
+        on_epoch({"epoch": 2, "lr": 0.0, "loss": 3.0, "val_auroc": 0.75})
+
+    client = MlflowClient(address)
+    experiment = client.get_experiment_by_name(module.EXPERIMENT)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.tags["radrepro.self_supervised"] == "chest"
+    told = {
+        name: [(item.step, item.value) for item in client.get_metric_history(run.info.run_id, name)]
+        for name in ("lr", "loss", "val_auroc")
+    }
+    assert told == {"lr": [(1, 0.1), (2, 0.0)], "loss": [(1, 4.0), (2, 3.0)], "val_auroc": [(0, 0.5), (2, 0.75)]}
+
+
 def test_a_server_that_is_gone_costs_one_warning(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with caplog.at_level(logging.WARNING, logger="radrepro"):
@@ -77,5 +98,5 @@ def test_nothing_is_started_when_switched_off_or_without_a_database(monkeypatch,
 
 
 def test_training_does_not_need_mlflow():
-    code = "import sys; sys.modules['mlflow'] = None; import stages.finetune.training, stages.finetune.live"
+    code = "import sys; sys.modules['mlflow'] = None; import stages.finetune.training, stages.learning.live"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 from stages.artifacts.cohort import Task
-from stages.finetune.auroc import auroc
+from stages.learning.scores import auroc
 from stages.networks import probabilities
 from stages.runtime import UserError
 
@@ -44,6 +44,7 @@ def fit(
     *,
     candidates: list[float],
     class_weights: bool,
+    quiet: bool = False,
 ) -> Head:
     """The head with the best validation AUROC; among equals the one of the strongest penalty (smallest C).
 
@@ -53,6 +54,8 @@ def fit(
         (N, D) features and (N, K) labels: 0, 1 or NaN (unknown).
     candidates
         Inverse strengths C of the L2 penalty on standardised features.
+    quiet
+        Do not say how good each of them is.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def fit(
             head = Head(weight / spread, bias - (weight / spread) @ mean, c)
             scores = probabilities(torch.from_numpy(head.logits(val[0])), task).numpy()
             judged = auroc(val[1], scores, task)
-            log.info("C %g: val AUROC %.3f", c, judged)
+            log.log(logging.DEBUG if quiet else logging.INFO, "C %g: val AUROC %.3f", c, judged)
             tried.append((judged, head))
     return max(tried, key=lambda pair: pair[0])[1]
 

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
 from stages.artifacts.cohort import Task
-from stages.finetune.auroc import auroc
+from stages.learning.scores import auroc
 from stages.runtime import UserError
 
 

@@ -5,6 +5,7 @@ record of a run is made from DVC's outputs, later, by ``track``.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -12,28 +13,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
-
-from stages.artifacts.model import Epoch
+from typing import Any
 
 EXPERIMENT = "radrepro-live"
 EMBEDDED = Path("mlflow.db")
-METRICS: tuple[Literal["lr", "train_loss", "val_loss", "val_auroc"], ...] = (
-    "lr",
-    "train_loss",
-    "val_loss",
-    "val_auroc",
-)
+METRICS = ("lr", "loss", "train_loss", "val_loss", "val_auroc")
+"""What is sent of an epoch, as far as it is there."""
+
 _LAST_WORDS_SECONDS = 10.0
 
 log = logging.getLogger("radrepro")
 
-OnEpoch = Callable[[Epoch], None]
+OnEpoch = Callable[[Mapping[str, Any]], None]
+"""Takes an epoch's numbers by name, ``epoch`` among them."""
 
 
 @contextmanager
-def live(recipe: str, params: Mapping[str, object], enabled: bool = True) -> Iterator[OnEpoch]:
+def live(name: str, params: Mapping[str, object], enabled: bool = True, kind: str = "recipe") -> Iterator[OnEpoch]:
     """What to call after every epoch; the run in MLflow ends FINISHED, or FAILED if the block raises.
+
+    The run is called ``name`` and has a tag ``radrepro.<kind>`` that says so too.
 
     Goes to ``MLFLOW_TRACKING_URI``, or else to the embedded ``mlflow.db`` if there is one: to create it would cost the
     first training 10 s (``track`` and ``radrepro ui`` do). The experiment is ``MLFLOW_EXPERIMENT_NAME`` or
@@ -43,8 +42,8 @@ def live(recipe: str, params: Mapping[str, object], enabled: bool = True) -> Ite
     if not enabled or address is None:
         yield lambda _: None
         return
-    words: SimpleQueue[Epoch | str] = SimpleQueue()
-    thread = threading.Thread(target=_send, args=(address, recipe, params, words), daemon=True)
+    words: SimpleQueue[Mapping[str, Any] | str] = SimpleQueue()
+    thread = threading.Thread(target=_send, args=(address, name, kind, params, words), daemon=True)
     thread.start()
     status = "FAILED"
     try:
@@ -57,7 +56,9 @@ def live(recipe: str, params: Mapping[str, object], enabled: bool = True) -> Ite
             log.warning("MLflow did not take the last of the live curves in %.0f s: left there", _LAST_WORDS_SECONDS)
 
 
-def _send(address: str, recipe: str, params: Mapping[str, object], words: "SimpleQueue[Epoch | str]") -> None:
+def _send(
+    address: str, name: str, kind: str, params: Mapping[str, object], words: "SimpleQueue[Mapping[str, Any] | str]"
+) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -66,15 +67,16 @@ def _send(address: str, recipe: str, params: Mapping[str, object], words: "Simpl
         from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
         client = MlflowClient(address)
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        experiment = client.get_experiment_by_name(name)
-        identifier = experiment.experiment_id if experiment else client.create_experiment(name)
-        run = client.create_run(identifier, run_name=recipe, tags={"radrepro.recipe": recipe})
+        title = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        experiment = client.get_experiment_by_name(title)
+        identifier = experiment.experiment_id if experiment else client.create_experiment(title)
+        run = client.create_run(identifier, run_name=name, tags={f"radrepro.{kind}": name})
         given = [Param(key, str(value)) for key, value in params.items()]
         client.log_batch(run.info.run_id, params=given)
         while not isinstance(word := words.get(), str):
             now = int(time.time() * 1000)
-            client.log_batch(run.info.run_id, [Metric(key, word[key], now, word["epoch"]) for key in METRICS])
+            told = {key: word[key] for key in METRICS if key in word and not math.isnan(word[key])}
+            client.log_batch(run.info.run_id, [Metric(key, value, now, word["epoch"]) for key, value in told.items()])
         client.set_terminated(run.info.run_id, word)
     except Exception as error:  # noqa: BLE001 - whatever happens to a courtesy, training goes on, and this says so
         log.warning("no live curves: MLflow does not take them (%s); training goes on", type(error).__name__)

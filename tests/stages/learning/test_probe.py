@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stages.artifacts.cohort import Task
-from stages.finetune import probe
+from stages.learning import probe
 from stages.networks import probabilities
 from stages.runtime import UserError
 

@@ -1,0 +1,1 @@
+"""What every stage that trains a network shares: loss, optimiser, augmentation, probe, progress, resumption."""

@@ -1,0 +1,1 @@
+"""Self-supervised training: a backbone goes on learning from images without their labels."""
