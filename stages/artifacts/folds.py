@@ -1,13 +1,14 @@
 """Cross-validation: ``data/folds.parquet``, ``folds/<recipe>/<fold>/`` and ``reports/folds/<recipe>/``.
 
-``data/folds.parquet`` deals the images of train and val to folds from 1 to k. ``folds/<recipe>/<fold>/`` holds the model
-that is judged on that fold, in the files of :mod:`stages.artifacts.model`. ``reports/folds/<recipe>/`` holds what all
-folds say together:
+``data/folds.parquet`` deals the images of train and val to folds from 1 to k. ``folds/<recipe>/<fold>/`` holds the
+model that is judged on that fold, in the files of :mod:`stages.artifacts.model`. ``reports/folds/<recipe>/`` holds
+what all folds say together:
 
-- ``crossval.json``: ``folds``, a list with each fold's ``fold``, ``images``, ``patients``, ``thresholds``, ``best_epoch``,
-  ``metrics`` and ``per_class``; ``mean`` of the folds, and ``pooled``, of all judged images in one ranking, both with
-  ``per_class``; ``spread`` of each metric over folds (``sd``, ``min``, ``max``); ``images``, ``patients``, ``left_out``. A
-  metric is ``{"value", "low", "high"}`` under its stable name (:mod:`stages.artifacts.evaluation`).
+- ``crossval.json``: ``folds``, a list with each fold's ``fold``, ``images``, ``patients``, ``thresholds`` and, for
+  each metric, ``{"value", "low", "high"}`` under its stable name (:mod:`stages.artifacts.evaluation`), AUROC of each
+  class in ``per_class``; ``mean`` of the folds and ``pooled``, of all judged images in one ranking, hold the same;
+  ``spread`` is that of each metric over folds (``sd``, ``min``, ``max``); ``images``, ``patients``, and ``left_out``:
+  images that would tie two folds together.
 - ``metrics.json``: of it what fits a terminal.
 - ``predictions.parquet``: see :func:`predictions_schema`.
 - ``plots/folds.csv``: the metrics of each fold, a row for each. ``report.html``.
@@ -55,9 +56,9 @@ class Folds:
     def cohort(self, whole: Cohort, fold: int) -> Cohort:
         """The images in folds, with the sides that they have for the model of ``fold``.
 
-        ``test`` is the fold itself, on which the model is judged; ``val`` the next one (the first after the last), which
-        chooses all that is chosen; ``train`` the others. Nothing of the real test side is in it, so that what follows
-        need not know that this is a fold.
+        ``test`` is the fold itself, on which the model is judged; ``val`` the next one (the first after the last),
+        which chooses all that is chosen; ``train`` the others. Nothing of the real test side is in it, so that what
+        follows need not know that this is a fold.
 
         Raises
         ------
@@ -74,7 +75,7 @@ class Folds:
         sealed = ~whole.frame["subset"].isin([Subset.TRAIN.value, Subset.VAL.value]).to_numpy()
         if inside.sum() != len(self.frame) or (inside & sealed).any():
             raise UserError(f"{PATH} is of another cohort: run 'dvc repro' to make it again")
-        roles = {number: Subset.TRAIN.value for number in range(1, self.count + 1)}
+        roles = dict.fromkeys(range(1, self.count + 1), Subset.TRAIN.value)
         roles |= {fold % self.count + 1: Subset.VAL.value, fold: Subset.TEST.value}
         frame = whole.frame[inside].reset_index(drop=True).assign(group=table["group"].to_numpy()[inside])
         numbers = number[inside].astype(int).reset_index(drop=True)
@@ -136,7 +137,7 @@ def write(recipe: str, content: dict[str, Any]) -> None:
     spread = {name: found["sd"] for name, found in content["spread"].items()}
     short = {"mean": _values(content["mean"]), "sd": spread, "pooled": _values(content["pooled"])}
     runtime.write_json(report_directory(recipe) / "metrics.json", short)
-    rows = [{"fold": one["fold"], **_values(one["metrics"])} for one in content["folds"]]
+    rows = [{"fold": one["fold"], **_values(one)} for one in content["folds"]]
     with atomic_file(report_directory(recipe) / "plots" / "folds.csv") as beside:
         pd.DataFrame(rows).to_csv(beside, index=False, lineterminator="\n")
 
@@ -179,4 +180,4 @@ def read_predictions(recipe: str, classes: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _values(metrics: dict[str, Any]) -> dict[str, float | None]:
-    return {name: found["value"] for name, found in metrics.items() if "value" in found}
+    return {name: found["value"] for name, found in metrics.items() if isinstance(found, dict) and "value" in found}

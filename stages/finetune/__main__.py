@@ -29,8 +29,8 @@ def main() -> None:
     cached = recipe.weights == params.read("features.weights", str)
     rest = unlabelled.read(cohort)
     if fold is not None:
-        cohort = Folds.read().cohort(cohort, fold)
-        rest = domains.apart(rest, cohort)
+        whole, cohort = cohort, Folds.read().cohort(cohort, fold)
+        rest = domains.apart(rest, whole, cohort.subset(Subset.TRAIN))
     target = domains.target(recipe, cohort, rest)
     train, val = (_examples(domains.source(recipe, cohort.subset(side)), cached) for side in (Subset.TRAIN, Subset.VAL))
     size = Images(cohort.frame).image_size

@@ -27,9 +27,9 @@ def target(recipe: Recipe, cohort: Cohort, unlabelled: pd.DataFrame) -> Images |
     return Images(rows)
 
 
-def apart(unlabelled: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
-    """The rows of ``unlabelled`` that nothing ties to val or test of ``cohort``, not through one another either."""
-    out, free = cohort.frame[cohort.frame["subset"] != Subset.TRAIN.value], unlabelled
+def apart(unlabelled: pd.DataFrame, whole: Cohort, train: Cohort) -> pd.DataFrame:
+    """The rows of ``unlabelled`` that nothing ties to images of ``whole`` beside ``train``, nor through one another."""
+    out, free = whole.frame[~whole.frame["image"].isin(train.frame["image"])], unlabelled
     while len(out):
         tied = pd.concat([free[kind].isin(out[kind].dropna()) for kind in TIES], axis=1).any(axis=1)
         out, free = free[tied], free[~tied]
