@@ -97,8 +97,8 @@ class Params(Section):
                 )
             if (start := self.recipes[name].weights) in self.self_supervised:
                 raise ValueError(
-                    f"cross_validation.recipes: '{name}' starts from '{start}', which self_supervised trained on images "
-                    "that folds are judged on: choose a recipe that starts from weights"
+                    f"cross_validation.recipes: '{name}' starts from '{start}', which self_supervised trained on "
+                    "images that folds are judged on: choose a recipe that starts from weights"
                 )
         return self
 

@@ -83,11 +83,7 @@ def _arguments() -> tuple[str, int | None]:
 
 if __name__ == "__main__":
     name, fold = _arguments()
-    # as DVC calls the stage, and what it makes
-    stage, item, product = (
-        ("finetune", name, model.weights_path(name))
-        if fold is None
-        else ("fold", f"{name}-{fold}", folds.directory(name, fold) / model.weights_path(name).name)
-    )
+    stage, item = ("finetune", name) if fold is None else ("fold", f"{name}-{fold}")  # as DVC calls it
+    product = model.weights_path(name, fold)
     devices.launch("stages.finetune", sys.argv[1:], Settings().devices)
     runtime.run(stage, main, item, product)
