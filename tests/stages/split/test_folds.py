@@ -24,9 +24,7 @@ def made(rows: list[Row], fractions: dict[str, float] = FRACTIONS) -> Cohort:
     placed = sides.notna().to_numpy()
     frame = frame.assign(**{f"label:{name}": labels[:, k] for k, name in enumerate(CLASSES[: labels.shape[1]])})
     frame, sides = frame[placed].reset_index(drop=True), sides[placed].to_numpy(dtype=str)
-    return Cohort(
-        frame.assign(subset=sides, group=deal.groups(frame)), Task.MULTILABEL, CLASSES[: labels.shape[1]]
-    )
+    return Cohort(frame.assign(subset=sides, group=deal.groups(frame)), Task.MULTILABEL, CLASSES[: labels.shape[1]])
 
 
 def of(folds: Folds) -> dict[str, int]:
