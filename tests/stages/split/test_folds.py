@@ -52,7 +52,7 @@ def test_no_person_visit_or_look_is_in_two_folds(rows: list[Row], count: int) ->
     folds = fold(cohort, count)
     joined = cohort.frame.drop(columns="group").merge(folds.frame, on="image")
     for tie in (*TIES, "group"):
-        assert (joined.groupby(tie)["fold"].nunique() == 1).all(), f"a {tie} is in two folds"
+        assert joined.groupby(tie)["fold"].nunique().max() == 1, f"a {tie} is in two folds"
 
 
 @given(rows=cohorts(), count=st.integers(3, 6))
