@@ -5,7 +5,7 @@
   class in ``per_class``, and AUROC with DeLong's interval in ``delong``; ``mean`` of the folds and ``pooled``, of all
   judged images in one ranking (without ``delong``), hold the same; ``spread`` is that of each metric over folds
   (``sd``, ``min``, ``max``); ``images``, ``patients``, and ``left_out``: images that would tie two folds together.
-- ``metrics.json``: of it what fits a terminal.
+- ``metrics.json``: of it what fits a terminal. ``reports/comparison.json`` has :func:`headline` of each recipe.
 - ``predictions.parquet``: see :func:`predictions_schema`.
 - ``plots/folds.csv``: the metrics of each fold, a row for each. ``report.html``.
 """
@@ -61,6 +61,16 @@ def write(recipe: str, content: dict[str, Any]) -> None:
     rows = [{"fold": one["fold"], **_values(one)} for one in content["folds"]]
     with atomic_file(directory(recipe) / "plots" / "folds.csv") as beside:
         pd.DataFrame(rows).to_csv(beside, index=False, lineterminator="\n")
+
+
+def headline(content: dict[str, Any]) -> dict[str, Any]:
+    """What of crossval.json a comparison of recipes needs: AUROC."""
+    return {
+        "auroc": content["mean"]["auroc"],
+        "sd": content["spread"]["auroc"]["sd"],
+        "folds": len(content["folds"]),
+        "patients": content["patients"],
+    }
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
