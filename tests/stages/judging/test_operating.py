@@ -40,7 +40,9 @@ def test_each_rule_is_the_best_of_all_thresholds(seed: int, ties: bool, share: f
 
     sensitivity = _reached(truth, scores, operating.threshold(ranked, Operate(sensitivity=share)))
     assert sensitivity[0] >= share
-    assert sensitivity[1] == max(one[1] for one in reached if one[0] >= share), "no threshold does as well at less alarm"
+    assert sensitivity[1] == max(one[1] for one in reached if one[0] >= share), (
+        "no threshold does as well at less alarm"
+    )
 
     specificity = _reached(truth, scores, operating.threshold(ranked, Operate(specificity=share)))
     assert specificity[1] >= share
