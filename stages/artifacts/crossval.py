@@ -77,7 +77,7 @@ def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
     """Two rows per image in folds, ``role`` :data:`JUDGED` and :data:`CHOSEN_ON`.
 
     ``fold``: of the model that made them, so of a judged image its own; ``label:<class>`` (NaN unknown) and
-    ``score:<class>`` (probability). Rows of role judged are the out-of-fold predictions, each image once.
+    ``score:<class>`` (probability, in double precision as in a recipe's predictions). Rows of role judged are the out-of-fold predictions, each image once.
     """
     return pa.schema(
         [
@@ -87,13 +87,13 @@ def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
             ("fold", pa.int32()),
             ("role", pa.string()),
             *((f"label:{name}", pa.float32()) for name in classes),
-            *((f"score:{name}", pa.float32()) for name in classes),
+            *((f"score:{name}", pa.float64()) for name in classes),
         ]
     )
 
 
 def predictions(
-    held: pd.DataFrame, classes: tuple[str, ...], fold: int, scores: npt.NDArray[np.float32]
+    held: pd.DataFrame, classes: tuple[str, ...], fold: int, scores: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
     """The table of one fold, from its cohort's rows of val and test and their (N, K) probabilities."""
     roles = {Subset.TEST.value: JUDGED, Subset.VAL.value: CHOSEN_ON}

@@ -47,11 +47,12 @@ def main() -> None:
     )
 
 
-def _scores(weights: Path, held: pd.DataFrame) -> npt.NDArray[np.float32]:
+def _scores(weights: Path, held: pd.DataFrame) -> npt.NDArray[np.float64]:
     """(N, K) probabilities of the images of ``held``."""
     classifier, header = networks.load_classifier(weights)
     logits = inference.logits(classifier, Images(held), inference.device(Settings().device))
-    scores: npt.NDArray[np.float32] = networks.probabilities(torch.from_numpy(logits), header.task).numpy()
+    exact = torch.from_numpy(logits).double()
+    scores: npt.NDArray[np.float64] = networks.probabilities(exact, header.task).numpy()
     return scores
 
 
