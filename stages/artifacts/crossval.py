@@ -77,7 +77,8 @@ def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
     """Two rows per image in folds, ``role`` :data:`JUDGED` and :data:`CHOSEN_ON`.
 
     ``fold``: of the model that made them, so of a judged image its own; ``label:<class>`` (NaN unknown) and
-    ``score:<class>`` (probability, in double precision as in a recipe's predictions). Rows of role judged are the out-of-fold predictions, each image once.
+    ``score:<class>`` (probability, in double precision as in a recipe's predictions). Rows of role judged are the
+    out-of-fold predictions, each image once.
     """
     return pa.schema(
         [
