@@ -37,13 +37,14 @@ def build(
     """The page. ``judged`` are the out-of-fold predictions, ``training`` is of each fold's model, in order."""
     count = len(found["folds"])
     first = training[0]
+    others = "the one that is left" if count == 3 else f"the other {count - 2}"  # noqa: PLR2004 - one judges, one chooses
     spread = found["spread"]["auroc"]
     return Page(
         title=f"{recipe}, cross-validated: {' / '.join(classes)}",
         lead=(
             f"{first['architecture']} from weights '{first['weights']}', strategy {first['strategy']}, trained {count} "
-            f"times: each model is judged on one fold, the next fold chose its epoch, penalty and thresholds, and the "
-            f"other {count - 2} trained it. All are patients of train and val; test stays sealed."
+            f"times: each model is judged on one fold, the next fold chose its epoch or penalty and its thresholds, and "
+            f"{others} trained it. All are patients of train and val; test stays sealed."
         ),
         facts=[
             with_interval("AUROC, mean of folds", found["mean"]["auroc"]),

@@ -56,7 +56,7 @@ def forest(found: Mapping[str, Any]) -> Figure:
         }
     ]
     layout = {"xaxis": {"title": {"text": "AUROC"}}, "height": 150 + 36 * len(shown)}
-    caption = "Each fold's model on patients it never saw. Bars: 95 % intervals, patients resampled within each fold."
+    caption = "Each fold's model on patients it never saw. Bars: 95 % intervals, by resampling patients."
     return Figure("folds", "How good, fold by fold", caption, data, layout, wide=True)
 
 
