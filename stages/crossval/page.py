@@ -43,8 +43,8 @@ def build(
         title=f"{recipe}, cross-validated: {' / '.join(classes)}",
         lead=(
             f"{first['architecture']} from weights '{first['weights']}', strategy {first['strategy']}, trained {count} "
-            f"times: each model is judged on one fold, the next fold chose its epoch or penalty and its thresholds, and "
-            f"{others} trained it. All are patients of train and val; test stays sealed."
+            f"times: each model is judged on one fold, the next fold chose its epoch or penalty and its thresholds, "
+            f"and {others} trained it. All are patients of train and val; test stays sealed."
         ),
         facts=[
             with_interval("AUROC, mean of folds", found["mean"]["auroc"]),
