@@ -24,7 +24,7 @@ from pipeline.tracking import datasets, describe, models, registry, results, run
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import evaluation, intake, looks, model, pretraining
+from stages.artifacts import crossval, evaluation, intake, looks, model, pretraining
 from stages.artifacts.cohort import Subset
 from stages.track_params import TrackParams
 
@@ -113,6 +113,9 @@ def _child(
         runs.record(client, run, metrics=runs.metrics(numbers, run=run, model=logged))
         client.log_inputs(run, data)
         runs.upload(client, run, _files(recipe.name))
+        if "crossval" in recipe.metrics:
+            files = (crossval.path(recipe.name), crossval.report_path(recipe.name))
+            runs.upload(client, run, dict.fromkeys(files, "crossval"))
     return run, logged
 
 

@@ -20,7 +20,10 @@ DATA = {  # what code reads from beside itself
 }
 
 
-ENTRIES = {"self_supervised": {"an-entry": {"method": "simclr", "weights": "starter", "epochs": 1, "lr": 0.1}}}
+ENTRIES = {
+    "self_supervised": {"an-entry": {"method": "simclr", "weights": "starter", "epochs": 1, "lr": 0.1}},
+    "cross_validation": {"recipes": ["scratch"]},
+}
 """For groups that are empty as shipped."""
 
 

@@ -12,7 +12,7 @@ from pipeline import summary
 from pipeline.lineage import Chain, File, Stage
 from pipeline.tracking import workspace
 from stages import params
-from stages.artifacts import cohort, evaluation, intake, model, pretraining, weights
+from stages.artifacts import cohort, crossval, evaluation, intake, model, pretraining, weights
 from stages.artifacts.cohort import Cohort
 from stages.artifacts.intake import Intake
 from stages.finetune.params import Recipe
@@ -30,7 +30,7 @@ class RecipeResult:
     training: dict[str, Any]
     history: pd.DataFrame
     metrics: dict[str, dict[str, Any]]
-    """``{"val": {"auroc": {"value", "low", "high"}, ...}, "test": ...}``."""
+    """``{"val": {"auroc": {"value", "low", "high"}, ...}, "test": ...}``; ``crossval`` where it was cross-validated."""
     cost: dict[str, float]
     """``seconds`` and ``peak_mib`` of its training; empty if that was elsewhere."""
     sha256: str
@@ -115,11 +115,20 @@ def _recipe(name: str, chain: Chain) -> RecipeResult:
         params=settings.model_dump(),
         training=json.loads(model.training_path(name).read_text(encoding="utf-8")),
         history=pd.read_csv(model.history_path(name)),
-        metrics=evaluation.read(name),
+        metrics=evaluation.read(name) | _crossval(name, chain),
         cost=summary.training_cost(name),
         sha256=workspace.sha256(model.weights_path(name)),
         evaluated_by=judged.name,
     )
+
+
+def _crossval(name: str, chain: Chain) -> dict[str, Any]:
+    """What all folds say together, if ``cross_validation`` names the recipe."""
+    if name not in (params.load().get("cross_validation") or {}).get("recipes", ()):
+        return {}
+    _checked(chain.maker(str(crossval.path(name))))
+    found = crossval.read(name)
+    return {"crossval": {key: found[key] for key in ("mean", "spread", "pooled", "images", "patients")}}
 
 
 def _pretraining(stage: Stage) -> PretrainingResult:

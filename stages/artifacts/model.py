@@ -1,4 +1,7 @@
-"""``models/<recipe>/``: ``model.safetensors`` (weights and header), ``history.csv`` per epoch, ``training.json``."""
+"""``models/<recipe>/``: ``model.safetensors`` (weights and header), ``history.csv`` per epoch, ``training.json``.
+
+``folds/<recipe>/<fold>/`` holds the same of the models of cross-validation: one for each fold that is judged.
+"""
 
 import json
 from collections.abc import Sequence
@@ -42,19 +45,19 @@ class Training(TypedDict):
     chosen: dict[str, float]  # what validation chose besides the epoch, such as {"c": 0.01}
 
 
-def directory(recipe: str) -> Path:
-    """Where a recipe's model lies."""
-    return Path("models") / recipe
+def directory(recipe: str, fold: int | None = None) -> Path:
+    """Where a recipe's model lies, or the one that is judged on ``fold``."""
+    return Path("models") / recipe if fold is None else Path("folds") / recipe / str(fold)
 
 
-def weights_path(recipe: str) -> Path:
+def weights_path(recipe: str, fold: int | None = None) -> Path:
     """The classifier: see :mod:`stages.networks`."""
-    return directory(recipe) / "model.safetensors"
+    return directory(recipe, fold) / "model.safetensors"
 
 
-def history_path(recipe: str) -> Path:
+def history_path(recipe: str, fold: int | None = None) -> Path:
     """One row per epoch, ``HISTORY_COLUMNS``."""
-    return directory(recipe) / "history.csv"
+    return directory(recipe, fold) / "history.csv"
 
 
 def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
@@ -63,15 +66,17 @@ def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
     frame.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
 
 
-def training_path(recipe: str) -> Path:
+def training_path(recipe: str, fold: int | None = None) -> Path:
     """:class:`Training` as JSON."""
-    return directory(recipe) / "training.json"
+    return directory(recipe, fold) / "training.json"
 
 
-def training(recipe: str) -> Training:
+def training(recipe: str, fold: int | None = None) -> Training:
     """Read :class:`Training`. Raises :class:`~stages.runtime.UserError` if it is missing."""
     try:
-        content: Training = json.loads(training_path(recipe).read_text(encoding="utf-8"))
+        content: Training = json.loads(training_path(recipe, fold).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{training_path(recipe)} is not here: run 'dvc repro', or 'dvc pull' to fetch it") from None
+        raise UserError(
+            f"{training_path(recipe, fold)} is not here: run 'dvc repro', or 'dvc pull' to fetch it"
+        ) from None
     return content

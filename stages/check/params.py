@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stages.crossval.params import CrossValidation
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeaturesParams
 from stages.finetune.params import Recipe
@@ -40,6 +41,7 @@ class Params(Section):
     self_supervised: dict[Name, SelfSupervised]
     features: FeaturesParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
+    cross_validation: CrossValidation
     evaluate: EvaluateParams
     track: TrackParams
 
@@ -93,6 +95,20 @@ class Params(Section):
                 raise ValueError(
                     f"evaluate.prevalence: '{name}' is not one of split.classes ({', '.join(self.split.classes)}): "
                     "correct it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _cross_validated_recipes_fit(self) -> Self:
+        for name in self.cross_validation.recipes:
+            if name not in self.recipes:
+                raise ValueError(
+                    f"cross_validation.recipes: '{name}' is not one of recipes ({', '.join(self.recipes)}): correct it"
+                )
+            if (start := self.recipes[name].weights) in self.self_supervised:
+                raise ValueError(
+                    f"cross_validation.recipes: '{name}' starts from '{start}', which self_supervised trained on "
+                    "images that folds are judged on: choose a recipe that starts from weights"
                 )
         return self
 

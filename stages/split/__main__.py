@@ -1,4 +1,4 @@
-"""``python -m stages.split``: data/cohort.parquet, unlabelled.parquet and excluded.csv, reports/cohort.json."""
+"""``python -m stages.split``: data/cohort.parquet, folds, unlabelled, excluded.csv, reports/cohort.json."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from stages import labels, params, runtime
 from stages.artifacts import images, unlabelled
 from stages.artifacts.cohort import Cohort
 from stages.pseudonyms import Pseudonyms
-from stages.split import cohort
+from stages.split import cohort, folds
 from stages.split.params import SplitParams
 from stages.split.unlabelled import rest
 
@@ -24,8 +24,10 @@ def main() -> None:
     values = table.of(rows)
     made, excluded = cohort.build(rows, values, section)
     others = rest(rows, values, made)
+    dealt = folds.fold(made, len(params.read("cross_validation.folds", list[int])))
 
     made.write()
+    dealt.write()
     unlabelled.write(others, made)
     Cohort.write_excluded(excluded)
     runtime.write_json(Path("reports/cohort.json"), made.counts())

@@ -217,6 +217,9 @@ def test_what_only_dvc_has_is_to_be_pulled(project: Path, name: str) -> None:
         "reports/recipes/gone/",
         "reports/pretrain/gone/",
         "models/scratch.2/",  # another recipe than scratch
+        "folds/fine_tune/",  # a recipe, but none that is cross-validated
+        "folds/scratch/4/",  # there were four folds once
+        "reports/folds/gone/",
         "data/images/site-a.old/",
     ],
 )
@@ -227,7 +230,11 @@ def test_results_of_what_params_yaml_no_longer_names_are_found(project: Path, le
     for kept in ("index/site-a.parquet", "images/site-a/rows.parquet", "index/.gitignore"):
         Path("data", kept).parent.mkdir(parents=True, exist_ok=True)
         Path("data", kept).touch()
-    found = presence.leftovers(["site-a", "site-b"], ["linear_probe", "fine_tune", "scratch"], ["adapted"])
+    for kept in ("folds/scratch/3/model.safetensors", "folds/scratch/.gitignore", "reports/folds/.gitkeep"):
+        Path(kept).parent.mkdir(parents=True, exist_ok=True)
+        Path(kept).touch()
+    recipes = ["linear_probe", "fine_tune", "scratch"]
+    found = presence.leftovers(["site-a", "site-b"], recipes, ["adapted"], ["scratch"], [1, 2, 3])
     assert found == [Path(left)]
 
 
@@ -249,3 +256,30 @@ def test_a_batch_whose_name_has_a_dot_is_no_leftover(project: Path) -> None:
     Path("data/index").mkdir()
     Path("data/index/mine.v2.parquet").touch()
     assert presence.leftovers(["mine.v2"], ["full.2"], []) == []
+
+
+def test_recipes_can_be_cross_validated(project: Path) -> None:
+    own_data()
+    edit(lambda p: p.update(cross_validation={"recipes": ["scratch", "linear_probe"], "folds": [1, 2, 3]}))
+    assert check().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"recipes": ["scratsh"]}, "'scratsh' is not one of recipes (linear_probe, fine_tune, scratch)"),
+        ({"recipes": ["scratch", "scratch"]}, "a name stands twice"),
+        ({"recipes": ["fine_tune"]}, "'fine_tune' starts from 'more', which self_supervised trained on"),
+        ({"folds": [1, 2]}, "cross_validation.folds"),
+        ({"folds": 5}, "cross_validation.folds"),
+        ({"folds": [0, 1, 2]}, "number them from 1, as in [1, 2, 3]"),
+        ({"folds": [1, 2, 2]}, "number them from 1, as in [1, 2, 3]"),
+        ({"recipe": ["scratch"]}, "cross_validation.recipe: no such parameter"),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_told(project: Path, change: dict[str, Any], told: str) -> None:
+    own_data()
+    edit(lambda p: p.update(self_supervised={"more": ENTRY}))
+    edit(lambda p: p["recipes"]["fine_tune"].update(weights="more"))
+    edit(lambda p: p["cross_validation"].update(change))
+    assert told in refused()
