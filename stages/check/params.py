@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stages.card.params import CardParams
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeaturesParams
 from stages.finetune.params import Recipe
@@ -41,6 +42,7 @@ class Params(Section):
     features: FeaturesParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
     evaluate: EvaluateParams
+    card: CardParams
     track: TrackParams
 
     @model_validator(mode="after")
