@@ -120,7 +120,7 @@ def _cell(found: Mapping[str, Any] | None) -> str:
 
 def _difference(one: Mapping[str, Any]) -> str:
     found = one["difference_to_best"]["auroc"]
-    return "" if found["value"] == found["low"] == found["high"] == 0 else facts.entry(found)
+    return "the best itself" if found["value"] == found["low"] == found["high"] == 0 else facts.entry(found)
 
 
 def _setting(value: object) -> str:
