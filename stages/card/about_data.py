@@ -16,16 +16,15 @@ def sources(found: Facts) -> Said:
         for name, counts in found.intake["batches"].items()
     ]
     sites = found.cohort.frame["site"].nunique()
-    return Said(
-        f"DICOM files in batches: {listed(batches)}; {count(sites, 'institution')} by the headers.", whole=False
-    )
+    named = f"{count(sites, 'institution')} by the headers" if sites else "the headers name no institution"
+    return Said(f"DICOM files in batches: {listed(batches)}; {named}.", whole=False)
 
 
 def eligibility(found: Facts) -> Said:
     """Item 8: what the pipeline refuses. Whom the study meant, it cannot know."""
     return Said(
-        f"Of the files that came in, those are used that are whole, hold an image, name a patient, say of no text in "
-        f"their pixels, and have a label. {refused(found)}",
+        f"Of the files that came in, those are used that are whole, hold an image, name a patient, do not say that "
+        f"text is burned in, and have a label. {refused(found)}",
         whole=False,
     )
 

@@ -2,7 +2,7 @@
 
 from stages.artifacts.cohort import Task
 from stages.card.facts import Facts, Said, count, label, listed, thresholds
-from stages.finetune.params import LinearProbe
+from stages.finetune.params import LinearProbe, LinearProbeThenFull, Scratch
 
 
 def technology(found: Facts) -> Said:
@@ -10,9 +10,10 @@ def technology(found: Facts) -> Said:
     kind = {Task.BINARY: "binary", Task.MULTICLASS: "multi-class", Task.MULTILABEL: "multi-label"}[found.cohort.task]
     modalities = listed(sorted(found.cohort.frame["modality"].dropna().unique()))
     images = f"images (modality {modalities})" if modalities else "images"
+    how = "trained from a random start" if isinstance(found.settings, Scratch) else "by transfer learning"
     return Said(
-        f"Deep learning: a {kind} classifier of {images} by transfer learning, a {found.training['architecture']} with "
-        f"strategy {found.training['strategy']} from weights '{found.training['weights']}'."
+        f"Deep learning: a {kind} classifier of {images} {how}, a {found.training['architecture']} with strategy "
+        f"{found.training['strategy']} from weights '{found.training['weights']}'."
     )
 
 
@@ -43,12 +44,13 @@ def software(found: Facts) -> Said:
 
 def initialization(found: Facts) -> Said:
     """Item 24."""
-    return Said(
-        f"Weights '{found.training['weights']}': {found.header['source']}. What is new starts at random from seed "
-        f"{found.seed}, or is zero where a linear probe finds it."
-        if not isinstance(found.settings, LinearProbe)
-        else f"Weights '{found.training['weights']}': {found.header['source']}; they stay as they are."
-    )
+    start = f"Weights '{found.training['weights']}' (source: {found.header['source']})"
+    match found.settings:
+        case LinearProbe():
+            return Said(f"{start}, which stay as they are; the last layer is fitted, from zero.")
+        case LinearProbeThenFull():
+            return Said(f"{start}; the last layer starts as a linear probe on their features.")
+    return Said(f"{start}; what is new starts at random, from seed {found.seed}.")
 
 
 def training(found: Facts) -> Said:
@@ -64,6 +66,8 @@ def training(found: Facts) -> Said:
             f"({settings['schedule']} after {count(settings['warmup_epochs'], 'epoch')} of warm-up), augmentation "
             f"{settings['augment']}, on {done['device']} in {done['precision']}."
         )
+    if target := settings.get("target"):
+        how += f" Images of {target['column']} {target['value']} had a part in it without their labels only."
     return Said(
         f"Strategy {done['strategy']}: {found.strategy} {how} Every parameter is in the table 'Settings of training'."
     )

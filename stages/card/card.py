@@ -6,7 +6,7 @@ from typing import Any
 from stages.card import about_results, claim, facts, sections
 from stages.card.facts import Facts, Said
 from stages.card.questions import QUESTIONS
-from stages.card.sections import Point
+from stages.card.sections import Point, Section
 from stages.card.statements import STATEMENTS
 
 FILLED, AUTHOR = "filled", "author"
@@ -15,7 +15,6 @@ FILLED, AUTHOR = "filled", "author"
 def build(found: Facts, answers: Mapping[str, str]) -> dict[str, Any]:
     """Facts and the author's ``answers`` as one card, JSON-able."""
     told = sections.sections(found)
-    items = [_item(item, found, answers) for item in claim.ITEMS]
     told_json = [
         {
             "title": section.title,
@@ -24,6 +23,7 @@ def build(found: Facts, answers: Mapping[str, str]) -> dict[str, Any]:
         }
         for section in told
     ]
+    items = [_item(item, found, told, answers) for item in claim.ITEMS]
     return {
         "model": {
             "recipe": found.recipe,
@@ -49,10 +49,19 @@ def build(found: Facts, answers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _item(item: claim.Item, found: Facts, answers: Mapping[str, str]) -> dict[str, Any]:
+def _item(item: claim.Item, found: Facts, told: Sequence[Section], answers: Mapping[str, str]) -> dict[str, Any]:
     said = STATEMENTS[item.number](found) if item.number in STATEMENTS else Said("", whole=False)
-    told = _told(said, item.questions, answers)
-    return {"number": item.number, "section": item.section, "title": item.title, **told}
+    head = {"number": item.number, "section": item.section, "title": item.title, "stands": _stands(said.text, told)}
+    return head | _told(said, item.questions, answers)
+
+
+def _stands(text: str, told: Sequence[Section]) -> str:
+    """The section and point that say the same, so that nobody reads it twice; empty if none does."""
+    for section in told:
+        for point in section.points:
+            if text and point.said and point.said.text == text:
+                return f"{section.title}: {point.name}"
+    return ""
 
 
 def _point(point: Point, answers: Mapping[str, str]) -> dict[str, Any]:

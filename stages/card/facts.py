@@ -28,6 +28,9 @@ LABELS = {
 }
 """How names of evaluation.json are written where it is not the name with spaces."""
 
+ORDER = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "f1", "brier")
+"""What is looked for first stands first: the file is in the order of the alphabet."""
+
 
 class Said(NamedTuple):
     """``whole``: the item asks nothing that is not said here; otherwise the author has to add to it."""
@@ -115,8 +118,9 @@ def label(name: str) -> str:
 
 
 def metrics(side: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The metrics at the top of one side of evaluation.json."""
-    return {name: found for name, found in side.items() if is_entry(found)}
+    """The metrics at the top of one side of evaluation.json, those of ``ORDER`` first."""
+    names = [*(name for name in ORDER if name in side), *(name for name in side if name not in ORDER)]
+    return {name: side[name] for name in names if is_entry(side[name])}
 
 
 def flat(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

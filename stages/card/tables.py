@@ -87,7 +87,9 @@ def _by_class(found: Facts, judged: Mapping[str, Mapping[str, Any]]) -> list[Tab
     for side, content in judged.items():
         if side == "val" or not content.get("per_class"):
             continue
-        classes = {name: _named(one) for name, one in content["per_class"].items()}
+        classes = {
+            name: _named(content["per_class"][name]) for name in found.cohort.classes if name in content["per_class"]
+        }
         names = list(dict.fromkeys(metric for one in classes.values() for metric in one))
         rows = [[name, *(_cell(one.get(metric)) for metric in names)] for name, one in classes.items()]
         tables.append(Table(f"Class by class on {side}", ["class", *map(facts.label, names)], rows))

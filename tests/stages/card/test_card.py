@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from stages import params
 from stages.card import card, claim, markdown, statements
 from stages.card.facts import Facts
 from stages.card.questions import QUESTIONS
-from stages.finetune.params import LinearProbe
+from stages.finetune.params import Coral, LinearProbe, Scratch
 from tests.conftest import ROOT
 from tests.stages.card.conftest import SHA256, without_values
 
@@ -145,7 +146,7 @@ def test_wrong_decisions_are_counted_as_the_labels_and_scores_have_them(binary: 
         (20, "1 image that would have tied two sides together was left out"),
         (22, "1,234,567 of them trained"),
         (23, "torch 2.13.0, pydicom 3.0.2"),
-        (24, "Weights 'starter': formulas, seed 1."),
+        (24, "Weights 'starter' (source: formulas, seed 1); what is new starts at random, from seed 7."),
         (25, "10 epochs, 600 images in all, batches of 32, adamw at a learning rate of 0.002"),
         (26, "epoch 7 of 10 were kept, the best by AUROC on val. It is the best of 2 recipes by AUROC on val."),
         (26, "it has judged 4 models so far"),
@@ -179,7 +180,28 @@ def test_a_linear_probe_has_no_epochs(binary: Facts) -> None:
     said = items(card.build(replace(binary, settings=probe, training=done), {}))
     assert "epoch" not in said[25]["text"]
     assert said[26]["text"].startswith("On val by AUROC: c 0.01. It is the best")
-    assert "they stay as they are" in said[24]["text"]
+    assert "which stay as they are" in said[24]["text"]
+
+
+def test_a_recipe_for_another_site_says_whose_labels_had_no_part(binary: Facts) -> None:
+    given = {"strategy": "coral", "weights": "starter", "epochs": 10, "lr": 0.002, "alpha": 100.0}
+    coral = params.validate(given | {"target": {"column": "batch", "value": "south"}}, Coral, "params.yaml")
+    said = items(card.build(replace(binary, settings=coral), {}))[25]["text"]
+    assert "Images of batch south had a part in it without their labels only." in said
+
+
+def test_from_scratch_is_not_called_transfer(binary: Facts) -> None:
+    given = {"strategy": "scratch", "weights": "random", "epochs": 10, "lr": 0.002}
+    scratch = replace(binary, settings=params.validate(given, Scratch, "params.yaml"))
+    assert "transfer" not in items(card.build(scratch, {}))[1]["text"]
+
+
+def test_the_checklist_says_where_a_thing_stands_rather_than_saying_it_twice(binary: Facts) -> None:
+    content, text = built(binary)
+    assert items(content)[20]["stands"] == "Training data: Disjoint"
+    assert table(text, "CLAIM checklist")["20"][-1] == "see [Training data](#training-data): Disjoint."
+    prose = [line for line in re.split(r"\n|\|", text) if len(line) > 200]
+    assert len(prose) == len(set(prose))
 
 
 def test_external_data_are_the_headline_where_there_are_some_and_asked_for_where_not(binary: Facts) -> None:
@@ -236,7 +258,7 @@ def test_an_answer_stands_where_it_was_asked_and_is_asked_no_more(binary: Facts)
     )
     assert items(content)[44] == {
         "number": 44, "section": "Other information", "title": "Funding, and the funders' role",
-        "status": "filled", "text": "", "answer": "Nobody | paid <for> it.", "waiting": [],
+        "stands": "", "status": "filled", "text": "", "answer": "Nobody | paid <for> it.", "waiting": [],
     }  # fmt: skip
     assert table(text, "CLAIM checklist")["44"][-1] == "Nobody \\| paid &lt;for&gt; it."
     assert items(content)[3]["status"] == "filled"
