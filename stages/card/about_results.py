@@ -30,8 +30,8 @@ def uncertainty(found: Facts) -> Said:
     """Item 29."""
     return Said(
         f"95 % intervals: percentiles of {found.judging.resamples:,} bootstrap resamples of patients, for images of "
-        "one patient are not independent. Differences between recipes are paired: the same patients are drawn for "
-        "both. Every metric of the table 'Performance' has its interval."
+        "one patient are not independent; of AUROC also by DeLong, summed by patient. Differences between recipes are "
+        "paired, with DeLong's and McNemar's tests adjusted by Holm."
     )
 
 
@@ -104,4 +104,6 @@ def outside(found: Facts) -> str:
         return ""
     there = found.evaluation["external"]
     size = f"{count(there['images'], 'image')} of {count(there['patients'], 'patient')}"
-    return f"On {size} of sources that had no part in training, tuning or calibration: AUROC {entry(there['auroc'])}."
+    drop = f", less than on test by {entry(there['drop']['auroc'])}" if "drop" in there else ""
+    area = entry(there["auroc"])
+    return f"On {size} of sources that had no part in training, tuning or calibration: AUROC {area}{drop}."

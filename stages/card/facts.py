@@ -24,7 +24,10 @@ LABELS = {
     "brier": "Brier score",
     "ece": "expected calibration error",
     "delong": "AUROC by DeLong",
-    "fpr": "false positive rate",
+    "lr_positive": "positive likelihood ratio",
+    "lr_negative": "negative likelihood ratio",
+    "ppv_at_prevalence": "PPV at this prevalence",
+    "npv_at_prevalence": "NPV at this prevalence",
 }
 """How names of evaluation.json are written where it is not the name with spaces."""
 
@@ -128,7 +131,8 @@ def flat(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
     if is_entry(content):
         assert isinstance(content, Mapping)
         yield path, entry(content)
-        yield from flat({name: value for name, value in content.items() if name not in {"value", "low", "high"}}, path)
+        rest = {name: value for name, value in content.items() if name not in {"value", "low", "high"}}
+        yield from flat(rest, path)
     elif isinstance(content, Mapping):
         for name, value in content.items():
             yield from flat(value, (*path, str(name)))
@@ -158,4 +162,9 @@ def listed(names: list[str], most: int = 6) -> str:
 def thresholds(found: Facts) -> str:
     """The operating point, in a sentence."""
     cuts = ", ".join(f"{name} {cut:.3f}" for name, cut in found.evaluation["thresholds"].items())
-    return f"Thresholds chosen on val by the rule {found.judging.threshold}: {cuts}."
+    chosen = found.judging.model_dump()["threshold"]  # a name, or the one thing that is asked for
+    given = chosen if isinstance(chosen, dict) else {chosen: True}
+    rule = ", ".join(
+        name if value is True else f"{name} {value:g}" for name, value in given.items() if value is not None
+    )
+    return f"Thresholds chosen on val by the rule '{rule}': {cuts}."

@@ -11,6 +11,14 @@ from stages.card.facts import Facts
 
 _MOST = 6  # manufacturers, views... of their own line; the rest are one line
 _LONG = 40  # rows of what other modules found: more are told in evaluation.json alone
+_OF_A_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv")
+_TITLES = {
+    "operating": "operating points",
+    "micro": "micro averages: all pairs of an image and a class",
+    "conformal": "conformal prediction sets",
+    "abstention": "abstention: the risk at each coverage",
+    "drop": "drop from test to external data",
+}
 NOT_STATED = "not stated"
 
 
@@ -48,19 +56,22 @@ def cohort(found: Facts) -> Table:
 
 
 def performance(found: Facts) -> list[Table]:
-    """Each metric on each side, then what other modules found of test, and of external data."""
-    sides = [name for name in ("external", "test", "val") if name in found.evaluation]
-    order = sorted(sides, key=("test", "external", "val").index)
+    """Each metric on each side, then what was found of each class and group of test, and of external data."""
+    order = [name for name in ("test", "external", "val") if name in found.evaluation]
     judged = {name: found.evaluation[name] for name in order}
     names = list(dict.fromkeys(name for side in judged.values() for name in facts.metrics(side)))
     rows = [[facts.label(name), *(_cell(side.get(name)) for side in judged.values())] for name in names]
+    if any("delong" in side for side in judged.values()):
+        areas = [side.get("delong", {}).get("auroc") for side in judged.values()]
+        rows.insert(1, ["AUROC, interval by DeLong", *map(_cell, areas)])
     whole = Table(
         "Performance, with 95 % intervals by resampling patients",
         ["metric", *judged],
         rows,
         "Val chose the operating point and the weights that were kept, so its numbers flatter the model.",
     )
-    return [whole, *_by_class(found, judged), *_nested(judged)]
+    shown = {side: content for side, content in judged.items() if side != "val"}
+    return [whole, *_by_class(found, shown), *_others(shown)]
 
 
 def settings(found: Facts) -> Table:
@@ -71,58 +82,80 @@ def settings(found: Facts) -> Table:
 
 def rivals(found: Facts) -> Table:
     """The recipes that were compared, by AUROC."""
-    rows = [
-        [name, _cell(one["test"]["auroc"]), _cell(one["val"]["auroc"]), _difference(one)]
-        for name, one in found.comparison["recipes"].items()
-    ]
-    title = f"Recipes that were compared (the best on val is {found.comparison['best']})"
-    return Table(title, ["recipe", "AUROC on test", "AUROC on val", "difference to the best on test"], rows)
+    rows = []
+    for name, one in found.comparison["recipes"].items():
+        apart = one["difference_to_best"]
+        difference = "the best itself" if apart is None else _cell(apart["auroc"])
+        p = "" if apart is None else _p(apart["delong"]["p_holm"])
+        rows.append([name, _cell(one["test"]["auroc"]), _cell(one["val"]["auroc"]), difference, p])
+    return Table(
+        f"Recipes that were compared (the best on val is {found.comparison['best']})",
+        ["recipe", "AUROC on test", "AUROC on val", "difference to the best on test", "p"],
+        rows,
+        "Differences are paired: the same patients for both. p: DeLong's test by patient, adjusted by Holm.",
+    )
 
 
 def _by_class(found: Facts, judged: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     """Per class; a binary task has one class that counts, told already."""
     if found.cohort.task is Task.BINARY:
         return []
-    tables = []
-    for side, content in judged.items():
-        if side == "val" or not content.get("per_class"):
-            continue
-        classes = {
-            name: _named(content["per_class"][name]) for name in found.cohort.classes if name in content["per_class"]
-        }
-        names = list(dict.fromkeys(metric for one in classes.values() for metric in one))
-        rows = [[name, *(_cell(one.get(metric)) for metric in names)] for name, one in classes.items()]
-        tables.append(Table(f"Class by class on {side}", ["class", *map(facts.label, names)], rows))
-    return tables
+    head = ["class", *map(facts.label, _OF_A_CLASS)]
+    return [
+        Table(
+            f"Class by class on {side}",
+            head,
+            [
+                [name, *(_cell(content["per_class"][name][metric]) for metric in _OF_A_CLASS)]
+                for name in found.cohort.classes
+            ],
+        )
+        for side, content in judged.items()
+    ]
 
 
-def _named(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of one class; a single one is its AUROC."""
-    return {"auroc": content} if facts.is_entry(content) else facts.metrics(content)
+def _others(judged: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """What else stands in each side: the modules that judge add what they find."""
+    told = {"per_class", "delong"}
+    return [
+        _subgroups(side, found)
+        if name == "subgroups"
+        else _any(f"{_TITLES.get(name, facts.label(name))} on {side}", found)
+        for side, content in judged.items()
+        for name, found in content.items()
+        if isinstance(found, Mapping) and not facts.is_entry(found) and name not in told
+    ]
 
 
-def _nested(judged: Mapping[str, Mapping[str, Any]]) -> list[Table]:
-    tables = []
-    for side, content in judged.items():
-        if side == "val":
-            continue
-        for name, found in content.items():
-            if facts.is_entry(found) or not isinstance(found, Mapping | list) or name == "per_class":
-                continue
-            rows = [[": ".join(map(facts.label, path)), value] for path, value in facts.flat(found)]
-            note = f"{len(rows) - _LONG} more rows are in evaluation.json." if len(rows) > _LONG else ""
-            title = f"{facts.label(name)[0].upper()}{facts.label(name)[1:]} on {side}"
-            tables.append(Table(title, ["", "value"], rows[:_LONG], note))
-    return tables
+def _subgroups(side: str, found: Mapping[str, Any]) -> Table:
+    """A line for each group."""
+    rows = []
+    for attribute, groups in found.items():
+        for name, group in groups.items():
+            area = group.get("auroc")
+            gap = area.get("gap") if area else None
+            said = (
+                ["too few to say", "", ""] if area is None else [_cell(area), _cell(gap), _p(gap and gap.get("p_holm"))]
+            )
+            rows.append([f"{facts.label(attribute)}: {name}", f"{group['patients']:,}", *said])
+    note = "The gap is the group less all others; p is adjusted by Holm over all gaps."
+    return Table(f"Subgroups on {side}", ["group", "patients", "AUROC", "gap to the others", "p"], rows, note)
+
+
+def _any(title: str, found: Mapping[str, Any]) -> Table:
+    rows = [[": ".join(map(facts.label, path)), value] for path, value in facts.flat(found)]
+    note = f"{len(rows) - _LONG} more rows are in evaluation.json." if len(rows) > _LONG else ""
+    return Table(f"{title[0].upper()}{title[1:]}", ["", "value"], rows[:_LONG], note)
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else facts.entry(found)
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    found = one["difference_to_best"]["auroc"]
-    return "the best itself" if found["value"] == found["low"] == found["high"] == 0 else facts.entry(found)
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 - as journals write it
 
 
 def _setting(value: object) -> str:

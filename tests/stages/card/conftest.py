@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from stages import params
-from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
 from stages.card.facts import Facts
 from stages.evaluate.params import EvaluateParams
@@ -71,8 +70,8 @@ def facts_of(task: Task) -> Facts:
     scores = np.nan_to_num(truth, nan=0.5) * 0.4 + np.random.default_rng(5).random(truth.shape) * 0.6
     if task is not Task.MULTILABEL:
         scores = scores / scores.sum(axis=1, keepdims=True)
-    predictions = evaluation.predictions(held_out, cohort.classes, scores.astype(np.float32))
-    judged = judge.judge(predictions, task, cohort.classes, 50, 1)
+    predictions = held_out.assign(**{f"score:{name}": scores[:, k] for k, name in enumerate(cohort.classes)})
+    judged = judge.judge(predictions, task, cohort.classes, params.validate({"resamples": 100}, EvaluateParams, ""), 1)
     test = judge.judged(predictions[predictions["subset"] == "test"], task, cohort.classes)
     auroc = {side: {"auroc": judged[side]["auroc"]} for side in ("val", "test")}
     settings = {"strategy": "full", "weights": "starter", "epochs": 10, "lr": 0.002, "optimizer": "adamw"}
@@ -89,7 +88,7 @@ def facts_of(task: Task) -> Facts:
         seed=7,
         split=params.validate(split, SplitParams, "params.yaml"),
         preprocess=PreprocessParams(size=96),
-        judging=EvaluateParams(resamples=1000),
+        judging=params.validate({"resamples": 1000}, EvaluateParams, "params.yaml"),
         burned_in_absent="quarantine",
         cohort=cohort,
         excluded=pd.DataFrame(
@@ -118,8 +117,14 @@ def facts_of(task: Task) -> Facts:
         comparison={
             "best": "fine_tune",
             "recipes": {
-                "fine_tune": auroc | {"difference_to_best": {"auroc": {"value": 0.0, "low": 0.0, "high": 0.0}}},
-                "scratch": auroc | {"difference_to_best": {"auroc": {"value": -0.1, "low": -0.2, "high": -0.05}}},
+                "fine_tune": auroc | {"difference_to_best": None},
+                "scratch": auroc
+                | {
+                    "difference_to_best": {
+                        "auroc": {"value": -0.1, "low": -0.2, "high": -0.05},
+                        "delong": {"p_holm": 0.0004},
+                    }
+                },
             },
             "test_looks": 4,
         },
@@ -143,4 +148,5 @@ def without_values(found: Facts) -> Facts:
         name: dict.fromkeys(("value", "low", "high")) if isinstance(entry, dict) and "value" in entry else entry
         for name, entry in found.evaluation["test"].items()
     }
+    test["delong"] = {"auroc": dict.fromkeys(("value", "low", "high"))}
     return replace(found, evaluation={**found.evaluation, "test": test})

@@ -12,6 +12,7 @@ from stages import params
 from stages.card import card, claim, markdown, statements
 from stages.card.facts import Facts
 from stages.card.questions import QUESTIONS
+from stages.evaluate.params import EvaluateParams
 from stages.finetune.params import Coral, LinearProbe, Scratch
 from tests.conftest import ROOT
 from tests.stages.card.conftest import SHA256, without_values
@@ -80,12 +81,13 @@ def test_every_metric_of_it_is_that_of_the_evaluation(found: Facts) -> None:
     content, text = built(found)
     rows = table(text, "Performance")
     assert rows["metric"] == ["test", "val"]
-    names = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier score"}
+    names = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier score", "ppv": "PPV", "npv": "NPV"}
     metrics = [
         name
         for name, entry in found.evaluation["test"].items()
         if "value" in (entry if isinstance(entry, dict) else ())
     ]
+    assert rows.pop("AUROC, interval by DeLong")[0].startswith(f"{found.evaluation['test']['auroc']['value']:.3f}")
     assert set(list(rows)[1:]) == {names.get(name, name.replace("_", " ")) for name in metrics}
     for column, side in enumerate(("test", "val")):
         for name in metrics:
@@ -207,31 +209,77 @@ def test_the_checklist_says_where_a_thing_stands_rather_than_saying_it_twice(bin
 def test_external_data_are_the_headline_where_there_are_some_and_asked_for_where_not(binary: Facts) -> None:
     without = items(card.build(binary, {}))[33]
     assert without["waiting"] == ["external"]
-    side = {**binary.evaluation["test"], "images": 31, "patients": 17}
+    drop = {"auroc": {"value": 0.0625, "low": -0.125, "high": 0.25}}
+    side = {**binary.evaluation["test"], "images": 31, "patients": 17, "drop": drop}
     content, text = built(replace(binary, evaluation={**binary.evaluation, "external": side}))
     assert items(content)[33]["status"] == "filled"
     assert "On 31 images of 17 patients of sources that had no part in training" in content["summary"]
+    assert "less than on test by 0.062 (-0.125 to 0.250)." in content["summary"]
     assert table(text, "Performance")["metric"] == ["test", "external", "val"]
+    assert table(text, "Drop from test to external data")["AUROC"] == ["0.062 (-0.125 to 0.250)"]
 
 
 def test_what_other_modules_found_is_in_a_table_of_its_own(binary: Facts) -> None:
-    found = {
-        "ece": {"value": 0.04, "low": 0.02, "high": 0.07},
-        "slope": {"pneumonia": {"value": 1.1, "low": None, "high": None}},
-    }
-    test = {
-        **binary.evaluation["test"],
-        "calibration": found,
-        "subgroups": [{"name": "F", "flagged": True, "patients": 9}],
-    }
-    content, text = built(replace(binary, evaluation={**binary.evaluation, "test": test}))
+    entry = {"value": 0.04, "low": 0.02, "high": 0.07}
+    slope = {"value": 1.1, "low": None, "high": None}
+    test = {**binary.evaluation["test"], "calibration": {"ece": entry, "per_class": {"pneumonia": {"slope": slope}}}}
+    _, text = built(replace(binary, evaluation={**binary.evaluation, "test": test}))
     rows = table(text, "Calibration on test")
     assert rows["expected calibration error"] == ["0.040 (0.020 to 0.070)"]
-    assert rows["slope: pneumonia"] == ["1.100"]
+    assert rows["per class: pneumonia: slope"] == ["1.100"]
+    rows = table(text, "Operating points on test")
+    point = binary.evaluation["test"]["operating"]["pneumonia"]
+    assert float(rows["pneumonia: threshold"][0]) == pytest.approx(point["threshold"], abs=5e-5)
+    assert rows["pneumonia: sensitivity"][0].startswith(f"{point['sensitivity']['value']:.3f} (")
+
+
+def test_subgroups_are_a_table_and_small_ones_are_not_read(binary: Facts) -> None:
+    gap = {"value": -0.1, "low": -0.2, "high": -0.01, "p": 0.03, "p_holm": 0.06, "flag": True}
+    women = {
+        "images": 90,
+        "patients": 45,
+        "auroc": {"value": 0.8, "low": 0.7, "high": 0.9, "classes": ["x"], "gap": gap},
+    }
+    men = {
+        "images": 90,
+        "patients": 44,
+        "auroc": {"value": 0.9, "low": 0.8, "high": 0.95, "classes": ["x"], "gap": None},
+    }
+    found = {"sex": {"F": women, "M": men, "not stated": {"images": 3, "patients": 2, "positives": {"x": 1}}}}
+    test = {**binary.evaluation["test"], "subgroups": found}
+    content, text = built(replace(binary, evaluation={**binary.evaluation, "test": test}))
     rows = table(text, "Subgroups on test")
-    assert rows["1: flagged"] == ["yes"]
-    assert rows["1: patients"] == ["9"]
+    assert rows["sex: F"] == ["45", "0.800 (0.700 to 0.900)", "-0.100 (-0.200 to -0.010)", "0.060"]
+    assert rows["sex: M"] == ["44", "0.900 (0.800 to 0.950)", "", ""]
+    assert rows["sex: not stated"] == ["2", "too few to say", "", ""]
     assert items(content)[30]["status"] == "filled"
+
+
+def test_classes_are_told_one_by_one_where_there_are_several(found: Facts) -> None:
+    _, text = built(found)
+    if len(found.evaluation["test"]["per_class"]) == 1:
+        assert "Class by class" not in text
+        return
+    rows = table(text, "Class by class on test")
+    assert list(rows)[1:] == list(found.cohort.classes)
+    for name in found.cohort.classes:
+        for column, metric in enumerate(("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv")):
+            assert rows[name][column].startswith(
+                f"{found.evaluation['test']['per_class'][name][metric]['value']:.3f} ("
+            )
+
+
+def test_recipes_are_compared_in_pairs(binary: Facts) -> None:
+    _, text = built(binary)
+    rows = table(text, "Recipes that were compared")
+    assert rows["fine_tune"][2:] == ["the best itself", ""]
+    assert rows["scratch"][2:] == ["-0.100 (-0.200 to -0.050)", "&lt; 0.001"]
+
+
+@pytest.mark.parametrize(("rule", "said"), [("youden", "'youden'"), ({"sensitivity": 0.95}, "'sensitivity 0.95'")])
+def test_the_rule_of_the_operating_point_is_said(binary: Facts, rule: object, said: str) -> None:
+    section = params.validate({"resamples": 1000, "threshold": rule}, EvaluateParams, "params.yaml")
+    assert f"by the rule {said}: pneumonia 0." in items(card.build(replace(binary, judging=section), {}))[22]["text"]
 
 
 def test_metrics_without_a_value_are_undefined_not_an_error(found: Facts) -> None:
