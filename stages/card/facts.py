@@ -162,8 +162,7 @@ def listed(names: list[str], most: int = 6) -> str:
 def thresholds(found: Facts) -> str:
     """The operating point, in a sentence."""
     cuts = ", ".join(f"{name} {cut:.3f}" for name, cut in found.evaluation["thresholds"].items())
-    chosen = found.judging.model_dump()["threshold"]  # a name, or the one thing that is asked for
-    given = chosen if isinstance(chosen, dict) else {chosen: True}
+    given = found.judging.threshold.model_dump()  # the one thing that is asked for; the others are None
     rule = ", ".join(
         name if value is True else f"{name} {value:g}" for name, value in given.items() if value is not None
     )
