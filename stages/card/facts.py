@@ -122,8 +122,12 @@ def label(name: str) -> str:
 
 def metrics(side: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The metrics at the top of one side of evaluation.json, those of ``ORDER`` first."""
-    names = [*(name for name in ORDER if name in side), *(name for name in side if name not in ORDER)]
-    return {name: side[name] for name in names if is_entry(side[name])}
+    return {name: side[name] for name in ordered(side) if is_entry(side[name])}
+
+
+def ordered(content: Mapping[str, Any]) -> list[str]:
+    """Its names, those of ``ORDER`` first."""
+    return [*(name for name in ORDER if name in content), *(name for name in content if name not in ORDER)]
 
 
 def flat(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -134,8 +138,8 @@ def flat(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         rest = {name: value for name, value in content.items() if name not in {"value", "low", "high"}}
         yield from flat(rest, path)
     elif isinstance(content, Mapping):
-        for name, value in content.items():
-            yield from flat(value, (*path, str(name)))
+        for name in ordered(content):
+            yield from flat(content[name], (*path, name))
     elif isinstance(content, list):
         for number, value in enumerate(content, start=1):
             yield from flat(value, (*path, str(number)))

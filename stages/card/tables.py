@@ -11,9 +11,10 @@ from stages.card.facts import Facts
 
 _MOST = 6  # manufacturers, views... of their own line; the rest are one line
 _LONG = 40  # rows of what other modules found: more are told in evaluation.json alone
-_OF_A_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv")
+_OF_A_CLASS = ("auroc", "auprc", "accuracy", "balanced_accuracy", "f1", "brier")
+_OF_A_POINT = ("threshold", "sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")
+_AT_PREVALENCE = ("prevalence", "ppv_at_prevalence", "npv_at_prevalence")
 _TITLES = {
-    "operating": "operating points",
     "micro": "micro averages: all pairs of an image and a class",
     "conformal": "conformal prediction sets",
     "abstention": "abstention: the risk at each coverage",
@@ -71,7 +72,7 @@ def performance(found: Facts) -> list[Table]:
         "Val chose the operating point and the weights that were kept, so its numbers flatter the model.",
     )
     shown = {side: content for side, content in judged.items() if side != "val"}
-    return [whole, *_by_class(found, shown), *_others(shown)]
+    return [whole, *_by_class(found, shown), *_operating(found, shown), *_others(shown)]
 
 
 def settings(found: Facts) -> Table:
@@ -114,9 +115,22 @@ def _by_class(found: Facts, judged: Mapping[str, Mapping[str, Any]]) -> list[Tab
     ]
 
 
+def _operating(found: Facts, judged: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """What the threshold of each class is worth."""
+    tables = []
+    for side, content in judged.items():
+        points = {name: content["operating"][name] for name in found.cohort.classes if name in content["operating"]}
+        stated = any("prevalence" in point for point in points.values())
+        names = (*_OF_A_POINT, *(_AT_PREVALENCE if stated else ()))
+        rows = [[name, *(_cell(point.get(metric)) for metric in names)] for name, point in points.items()]
+        note = f"{facts.thresholds(found).partition(':')[0]}."
+        tables.append(Table(f"Operating points on {side}", ["class", *map(facts.label, names)], rows, note))
+    return tables
+
+
 def _others(judged: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     """What else stands in each side: the modules that judge add what they find."""
-    told = {"per_class", "delong"}
+    told = {"per_class", "delong", "operating"}
     return [
         _subgroups(side, found)
         if name == "subgroups"
@@ -148,8 +162,11 @@ def _any(title: str, found: Mapping[str, Any]) -> Table:
     return Table(f"{title[0].upper()}{title[1:]}", ["", "value"], rows[:_LONG], note)
 
 
-def _cell(found: Mapping[str, Any] | None) -> str:
-    return "" if found is None else facts.entry(found)
+def _cell(found: Mapping[str, Any] | float | None) -> str:
+    """A metric with its interval, a bare number, or nothing."""
+    if found is None:
+        return ""
+    return facts.entry(found) if isinstance(found, Mapping) else f"{found:.3f}"
 
 
 def _p(value: float | None) -> str:

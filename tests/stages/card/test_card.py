@@ -229,8 +229,11 @@ def test_what_other_modules_found_is_in_a_table_of_its_own(binary: Facts) -> Non
     assert rows["per class: pneumonia: slope"] == ["1.100"]
     rows = table(text, "Operating points on test")
     point = binary.evaluation["test"]["operating"]["pneumonia"]
-    assert float(rows["pneumonia: threshold"][0]) == pytest.approx(point["threshold"], abs=5e-5)
-    assert rows["pneumonia: sensitivity"][0].startswith(f"{point['sensitivity']['value']:.3f} (")
+    assert float(rows["pneumonia"][0]) == pytest.approx(point["threshold"], abs=5.1e-4)
+    metrics = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")
+    for said, name in zip(rows["pneumonia"][1:], metrics, strict=True):
+        numbers = [float(number) for number in re.findall(r"\d+\.\d+", said)]
+        assert numbers == pytest.approx([point[name][key] for key in ("value", "low", "high")], abs=5.1e-4)
 
 
 def test_subgroups_are_a_table_and_small_ones_are_not_read(binary: Facts) -> None:
@@ -263,7 +266,7 @@ def test_classes_are_told_one_by_one_where_there_are_several(found: Facts) -> No
     rows = table(text, "Class by class on test")
     assert list(rows)[1:] == list(found.cohort.classes)
     for name in found.cohort.classes:
-        for column, metric in enumerate(("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv")):
+        for column, metric in enumerate(("auroc", "auprc", "accuracy", "balanced_accuracy", "f1", "brier")):
             assert rows[name][column].startswith(
                 f"{found.evaluation['test']['per_class'][name][metric]['value']:.3f} ("
             )
