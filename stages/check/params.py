@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stages.card.params import CardParams
 from stages.crossval.params import CrossValidation
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeaturesParams
@@ -43,6 +44,7 @@ class Params(Section):
     recipes: dict[Name, Recipe] = Field(min_length=1)
     cross_validation: CrossValidation
     evaluate: EvaluateParams
+    card: CardParams
     track: TrackParams
 
     @model_validator(mode="after")
