@@ -55,6 +55,7 @@ def main() -> None:
             blocks=kept,
             hidden=hidden,
             black_white=start.black_white,
+            temperature=result.training["calibration"]["temperature"],
         )
         with runtime.atomic_directory(model.directory(name)) as folder:
             networks.save_classifier(folder / model.weights_path(name).name, result.classifier, header)
