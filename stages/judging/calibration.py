@@ -10,7 +10,10 @@
 
 A measure that adds up distances is too large even of a perfect model, the more so the fewer images there are, and in
 each resample once more. So the intervals of ECE, reliability and resolution are basic bootstrap intervals (Davison and
-Hinkley 1997, 5.2), which take that excess off; where a model is nearly perfect they can lie below the value itself.
+Hinkley 1997, 5.2), which take that excess off; where a model is nearly perfect they can lie below the value itself. And
+``ece_by_chance`` is the ECE that chance alone gives, from resamples about what was observed; where it explains the
+value, the interval begins at 0. (In simulations such intervals held the truth in 87 to 99 of 100 runs; percentile
+intervals in 95 of a model that is far off, and in none of one that is nearly perfect.)
 """
 
 from collections.abc import Mapping
@@ -31,6 +34,7 @@ from stages.judging.recalibration import recalibration
 MOST_BINS, _IMAGES = 15, 20
 _LEVEL = (2.5, 97.5)
 _PARTS = ("brier", "reliability", "resolution", "uncertainty", "within_bins")
+_NOISE = "noise"
 _DISTANCES = ("ece", "reliability", "resolution")
 """What sampling makes larger."""
 
@@ -52,10 +56,10 @@ def judge(
 
     Returns
     -------
-    ``{"ece": entry, "brier": entry, "reliability", "resolution", "uncertainty", "within_bins": entries, "per_class":
-    {class: {the same, "slope", "intercept", "in_the_large": entries}}, "uncalibrated": {"ece", "brier": entries,
-    "per_class": {class: {"ece", "brier", "slope", "intercept", "in_the_large": entries}}}}``; of a multi-class task
-    ``"top_class": {"ece": entry}`` in both, too. ``uncalibrated`` is without the temperature.
+    ``{"ece": entry, "ece_by_chance": number, "brier", "reliability", "resolution", "uncertainty", "within_bins":
+    entries, "per_class": {class: {the same, "slope", "intercept", "in_the_large": entries}}, "uncalibrated": {"ece",
+    "ece_by_chance", "brier", "per_class": {class: {the same, "slope", "intercept", "in_the_large"}}}}``; of a
+    multi-class task ``"top_class": {"ece", "ece_by_chance"}`` in both, too. ``uncalibrated`` is at temperature 1.
 
     The diagram has columns ``class, predicted, observed, low, high, images, patients``: a row per bin, with the 95 %
     interval of what is observed (Wilson's, each patient of the bin one observation: images of one are no new evidence).
@@ -111,12 +115,13 @@ def _bins(labels: Floats, scores: Floats, resamples: Resamples) -> tuple[Draws, 
         brier = sums[:, -1] / total
         reliability = np.nansum((predicted - positive) ** 2 / size, axis=1) / total
         resolution = np.nansum(size * (observed - base[:, None]) ** 2, axis=1) / total
-        ece = np.abs(predicted - positive).sum(axis=1) / total
+        ece, noise = _ece(predicted - positive, total)
         uncertainty = base * (1 - base)
     for values in (reliability, resolution):
         values[total == 0] = np.nan
     draws = {
         "ece": ece,
+        _NOISE: noise,
         "brier": brier,
         "reliability": reliability,
         "resolution": resolution,
@@ -145,13 +150,24 @@ def _distance(labels: Floats, scores: Floats, resamples: Resamples) -> Draws:
     inside = np.eye(int(member.max(initial=-1)) + 1)[member]
     off = (scores - labels)[:, None]
     sums = resamples.sums(np.hstack([inside * off, off**2, np.ones_like(off)]))
+    ece, noise = _ece(sums[:, :-2], sums[:, -1])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {"ece": np.abs(sums[:, :-2]).sum(axis=1) / sums[:, -1], "brier": sums[:, -2] / sums[:, -1]}
+        return {"ece": ece, _NOISE: noise, "brier": sums[:, -2] / sums[:, -1]}
 
 
-def _top_class(labels: Floats, scores: Floats, resamples: Resamples) -> dict[str, Interval]:
+def _ece(off: Floats, total: Floats) -> tuple[Floats, Floats]:
+    """(B) ECE from (B, bins) sums of what is predicted less what is, and what of it is chance: how far draws differ."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = off / total[:, None]
+    found = np.abs(share).sum(axis=1), np.abs(share - share[0]).sum(axis=1)
+    ece, noise = (np.where(total > 0, values, np.nan) for values in found)
+    return ece, noise
+
+
+def _top_class(labels: Floats, scores: Floats, resamples: Resamples) -> dict[str, Any]:
     right = (labels.argmax(axis=1) == scores.argmax(axis=1)).astype(np.float64)
-    return _intervals({"ece": _distance(right, scores.max(axis=1), resamples)["ece"]})
+    draws = _distance(right, scores.max(axis=1), resamples)
+    return _intervals({name: draws[name] for name in ("ece", _NOISE)})
 
 
 def _overall(task: Task, by_class: Mapping[str, Draws]) -> Draws:
@@ -162,14 +178,25 @@ def _overall(task: Task, by_class: Mapping[str, Draws]) -> Draws:
     return {name: values * share if name in _PARTS else values for name, values in means.items()}
 
 
-def _intervals(draws: Draws) -> dict[str, Interval]:
-    return {name: _basic(v) if name in _DISTANCES else bootstrap.interval(v) for name, v in draws.items()}
+def _intervals(draws: Draws) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, values in draws.items():
+        if name == _NOISE:
+            drawn = values[1:][~np.isnan(values[1:])]
+            found["ece_by_chance"] = bootstrap.number(float(drawn.mean()) if len(drawn) else np.nan)
+        elif name in _DISTANCES:
+            found[name] = _basic(values, draws[_NOISE] if name == "ece" else None)
+        else:
+            found[name] = bootstrap.interval(values)
+    return found
 
 
-def _basic(values: Floats) -> Interval:
-    """The basic bootstrap interval of something that is never below 0."""
+def _basic(values: Floats, noise: Floats | None = None) -> Interval:
+    """The basic bootstrap interval of a distance; from 0, if it is no longer than ``noise`` alone can be."""
     drawn = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or not len(drawn):
         return bootstrap.entry(float(values[0]), np.nan, np.nan)
-    low, high = np.percentile(drawn, _LEVEL)
-    return bootstrap.entry(float(values[0]), *(max(0.0, float(2 * values[0] - end)) for end in (high, low)))
+    low, high = (2 * values[0] - np.percentile(drawn, _LEVEL)[::-1]).clip(0)
+    if noise is not None and values[0] <= np.nanpercentile(noise[1:], _LEVEL[1]):
+        low = 0.0
+    return bootstrap.entry(float(values[0]), float(low), float(high))
