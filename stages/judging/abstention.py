@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from stages.artifacts.cohort import Task
-from stages.judging import bootstrap, shares
+from stages.judging import bootstrap, bundle, shares
 from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.metrics import Judged
 
@@ -33,7 +33,9 @@ def judge(images: Judged, cuts: dict[str, float], resamples: Resamples) -> tuple
 
     The curve has columns ``class, coverage, risk``, at every hundredth; ``class`` is "" unless there are labels.
     """
-    questions = [_measured(*question, resamples) for question in _decided(images, cuts)]
+    asked = _decided(images, cuts)
+    sums = bundle.sums(resamples, ((rows, _errors(wrong, sure)) for _, rows, wrong, sure in asked))
+    questions = [_measured(*question, found, resamples) for question, found in zip(asked, sums, strict=True)]
     frame = pd.concat([question.curve for question in questions], ignore_index=True).round(6)
     if images.task is not Task.MULTILABEL:
         return questions[0].entries(), frame
@@ -139,20 +141,32 @@ class _Measured:
 
 
 def _measured(
-    name: str, rows: npt.NDArray[np.intp], wrong: npt.NDArray[np.bool_], sure: Floats, resamples: Resamples
+    name: str,
+    rows: npt.NDArray[np.intp],
+    wrong: npt.NDArray[np.bool_],
+    sure: Floats,
+    sums: Floats,
+    resamples: Resamples,
 ) -> _Measured:
-    members, everyone = resamples.part(rows), resamples.counts.shape[1]
-    area, influence = _area(wrong, sure, members.member, everyone)
+    """A question with the sums of :func:`_errors`."""
+    member = resamples.member[rows]
+    area, influence = _area(wrong, sure, member, resamples.counts.shape[1])
     curve = risk(wrong, sure)
-    at = np.ceil(_GRID * len(curve)).astype(int) - 1
-    drawn = curve[at] if len(curve) else np.full(len(_GRID), np.nan)
-    falling = np.sort(sure)[::-1]
-    # without an image no limit is met
-    limits = [falling[int(np.ceil(coverage * len(sure))) - 1] if len(sure) else np.inf for coverage in COVERAGES]
-    decided = (sure[:, None] >= limits).astype(np.float64)
-    sums = members.sums(np.hstack([decided * wrong[:, None], decided]))
+    drawn = curve[np.ceil(_GRID * len(curve)).astype(int) - 1] if len(curve) else np.full(len(_GRID), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         risks = (sums[:, : len(COVERAGES)] / sums[:, len(COVERAGES) :]).T
-    patients = [len(np.unique(members.member[column > 0])) for column in decided.T]
+    patients = [len(np.unique(member[sure >= limit])) for limit in _limits(sure)]
     table = pd.DataFrame({"class": name, "coverage": _GRID, "risk": drawn})
     return _Measured(name, area, influence, risks, np.array(patients, dtype=np.intp), table)
+
+
+def _errors(wrong: npt.NDArray[np.bool_], sure: Floats) -> Floats:
+    """(n, 2 C): whether an image is decided and wrong at each of ``COVERAGES``, and whether it is decided."""
+    decided = (sure[:, None] >= _limits(sure)).astype(np.float64)
+    return np.hstack([decided * wrong[:, None], decided])
+
+
+def _limits(sure: Floats) -> list[float]:
+    """How sure the least sure image is that is decided, at each of ``COVERAGES``."""
+    falling = np.sort(sure)[::-1]
+    return [float(falling[int(np.ceil(share * len(sure))) - 1]) if len(sure) else np.inf for share in COVERAGES]

@@ -16,7 +16,8 @@ value, the interval begins at 0. (In simulations such intervals held the truth i
 intervals in 95 of a model that is far off, and in none of one that is nearly perfect.)
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ import pandas as pd
 from scipy.special import expit, softmax
 
 from stages.artifacts.cohort import Task
-from stages.judging import bootstrap, shares
+from stages.judging import bootstrap, bundle, shares
 from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.metrics import Judged
 from stages.judging.odds import log_odds
@@ -33,6 +34,7 @@ from stages.judging.recalibration import recalibration
 
 MOST_BINS, _IMAGES = 15, 20
 _LEVEL = (2.5, 97.5)
+_DIGITS = 6
 _PARTS = ("brier", "reliability", "resolution", "uncertainty", "within_bins")
 _NOISE = "noise"
 _DISTANCES = ("ece", "reliability", "resolution")
@@ -64,30 +66,42 @@ def judge(
     The diagram has columns ``class, predicted, observed, low, high, images, patients``: a row per bin, with the 95 %
     interval of what is observed (Wilson's, each patient of the bin one observation: images of one are no new evidence).
     """
+    columns = list(images.columns)
     after, before = log_odds(logits, images.task, temperature), log_odds(logits, images.task)
-    draws: dict[str, Draws] = {}
-    unscaled: dict[str, Draws] = {}
-    found: dict[str, Any] = {"per_class": {}}
-    raw: dict[str, Any] = {"per_class": {}}
-    diagrams = []
-    for k in images.columns:
-        name, known = images.classes[k], ~np.isnan(images.labels[:, k])
-        labels, members = images.labels[known, k], resamples.part(known)
-        draws[name], diagram = _bins(labels, expit(after[known, k]), members)
-        unscaled[name] = _distance(labels, expit(before[known, k]), members)
-        diagrams.append(diagram.assign(**{"class": name}))
-        for here, drawn, odds in ((found, draws[name], after), (raw, unscaled[name], before)):
-            line = recalibration(labels, odds[known, k], members.member)
-            here["per_class"][name] = {**_intervals(drawn), **line}
-    for here, by_class in ((found, draws), (raw, unscaled)):
-        here.update(_intervals(_overall(images.task, by_class)))
+    said = [_said(images.labels[:, k], expit(after[:, k])) for k in columns]
+    unscaled = [_said(images.labels[:, k], expit(before[:, k])) for k in columns]
     if images.task is Task.MULTICLASS:
-        for here, hot in ((found, temperature), (raw, 1.0)):
-            here["top_class"] = _top_class(images.labels, softmax(logits.astype(np.float64) / hot, axis=1), resamples)
-    frame = pd.concat(diagrams, ignore_index=True)[
-        ["class", "predicted", "observed", "low", "high", "images", "patients"]
-    ]
-    return {**found, "uncalibrated": raw}, frame
+        unscaled += [_top_class(images.labels, logits, hot) for hot in (1.0, temperature)]
+    of_parts = ((answers.rows, answers.parts()) for answers in said)
+    of_distances = ((answers.rows, answers.distances()) for answers in unscaled)
+    sums = bundle.sums(resamples, chain(of_parts, of_distances))
+    draws = [_parts(next(sums)) for _ in said]
+    distances = [_distances(next(sums)) for _ in unscaled]
+
+    top_class = distances[len(columns) :]
+    found = _sides(images, draws, after, resamples, top_class[1:])
+    raw = _sides(images, distances[: len(columns)], before, resamples, top_class[:1])
+    frame = pd.concat(
+        [
+            answers.diagram(resamples).assign(**{"class": images.classes[k]})
+            for k, answers in zip(columns, said, strict=True)
+        ]
+    )
+    names = ["class", "predicted", "observed", "low", "high", "images", "patients"]
+    return {**found, "uncalibrated": raw}, frame[names].reset_index(drop=True)
+
+
+def _sides(
+    images: Judged, draws: list[Draws], odds: Floats, resamples: Resamples, top_class: list[Draws]
+) -> dict[str, Any]:
+    """The entries of all classes together and of each, whose draws and (N, K) log-odds are given."""
+    per_class = {}
+    for k, drawn in zip(images.columns, draws, strict=True):
+        known = ~np.isnan(images.labels[:, k])
+        line = recalibration(images.labels[known, k], odds[known, k], resamples.member[known])
+        per_class[images.classes[k]] = {**_intervals(drawn), **line}
+    of_top = {"top_class": _intervals({name: top_class[0][name] for name in ("ece", _NOISE)})} if top_class else {}
+    return {**_intervals(_overall(images.task, draws)), **of_top, "per_class": per_class}
 
 
 def bins(scores: Floats) -> npt.NDArray[np.intp]:
@@ -100,26 +114,66 @@ def bins(scores: Floats) -> npt.NDArray[np.intp]:
     return np.unique(np.searchsorted(edges, scores), return_inverse=True)[1]
 
 
-def _bins(labels: Floats, scores: Floats, resamples: Resamples) -> tuple[Draws, pd.DataFrame]:
-    """ECE and the parts of the Brier score of one class, and its diagram."""
-    member = bins(scores)
-    count = int(member.max(initial=-1)) + 1
-    inside = np.eye(count)[member]
-    error = ((scores - labels) ** 2)[:, None]
-    sums = resamples.sums(np.hstack([inside, inside * scores[:, None], inside * labels[:, None], error]))
-    size, predicted, positive = (sums[:, at * count : (at + 1) * count] for at in range(3))
+@dataclass(frozen=True)
+class _Said:
+    """What was said of some images, and what is so: rows, labels of 0 and 1, probabilities and bins, each (n)."""
+
+    rows: npt.NDArray[np.intp]
+    labels: Floats
+    scores: Floats
+    bins: npt.NDArray[np.intp]
+
+    def parts(self) -> Floats:
+        """(n, 3 bins + 1): of each bin images, what is predicted and what is so; the squared error."""
+        inside = self._inside()
+        error = (self.scores - self.labels) ** 2
+        return np.hstack([inside, inside * self.scores[:, None], inside * self.labels[:, None], error[:, None]])
+
+    def distances(self) -> Floats:
+        """(n, bins + 2): of each bin what is predicted less what is so; the squared error; 1."""
+        off = (self.scores - self.labels)[:, None]
+        return np.hstack([self._inside() * off, off**2, np.ones_like(off)])
+
+    def diagram(self, resamples: Resamples) -> pd.DataFrame:
+        """A row per bin."""
+        table = pd.DataFrame(
+            {"predicted": self.scores, "observed": self.labels, "patient": resamples.member[self.rows]}
+        )
+        by_bin = table.groupby(self.bins)
+        frame = by_bin[["predicted", "observed"]].mean()
+        patients = by_bin["patient"].nunique().to_numpy()
+        low, high = shares.wilson(frame["observed"].to_numpy(), patients)
+        return frame.assign(low=low, high=high, images=by_bin.size(), patients=patients).round(_DIGITS)
+
+    def _inside(self) -> Floats:
+        return np.eye(int(self.bins.max(initial=-1)) + 1)[self.bins]
+
+
+def _said(labels: Floats, scores: Floats) -> _Said:
+    """Of (N) labels those that are known."""
+    rows = np.flatnonzero(~np.isnan(labels))
+    return _Said(rows, labels[rows], scores[rows], bins(scores[rows]))
+
+
+def _top_class(labels: Floats, logits: Floats, temperature: float) -> _Said:
+    """Whether the most probable class is right, and how probable it is said to be."""
+    scores = softmax(logits.astype(np.float64) / temperature, axis=1)
+    return _said((labels.argmax(axis=1) == scores.argmax(axis=1)).astype(np.float64), scores.max(axis=1))
+
+
+def _parts(sums: Floats) -> Draws:
+    """ECE and the parts of the Brier score from (B, 3 bins + 1) sums of :meth:`_Said.parts`."""
+    size, predicted, positive = np.split(sums[:, :-1], 3, axis=1)
     total = size.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         base = positive.sum(axis=1) / total
-        observed = positive / size
         brier = sums[:, -1] / total
+        # a bin of which nobody was drawn counts for nothing
         reliability = np.nansum((predicted - positive) ** 2 / size, axis=1) / total
-        resolution = np.nansum(size * (observed - base[:, None]) ** 2, axis=1) / total
-        ece, noise = _ece(predicted - positive, total)
-        uncertainty = base * (1 - base)
-    for values in (reliability, resolution):
-        values[total == 0] = np.nan
-    draws = {
+        resolution = np.nansum(size * (positive / size - base[:, None]) ** 2, axis=1) / total
+    uncertainty = base * (1 - base)
+    ece, noise = _ece(predicted - positive, total)
+    return {
         "ece": ece,
         _NOISE: noise,
         "brier": brier,
@@ -128,28 +182,10 @@ def _bins(labels: Floats, scores: Floats, resamples: Resamples) -> tuple[Draws, 
         "uncertainty": uncertainty,
         "within_bins": brier - (reliability - resolution + uncertainty),
     }
-    met = pd.DataFrame({"bin": member, "patient": resamples.member}).groupby("bin")["patient"].nunique()
-    patients = met.reindex(range(count), fill_value=0).to_numpy()
-    low, high = shares.wilson(observed[0], patients)
-    diagram = pd.DataFrame(
-        {
-            "predicted": predicted[0] / size[0],
-            "observed": observed[0],
-            "low": low,
-            "high": high,
-            "images": size[0].astype(int),
-            "patients": patients,
-        }
-    )
-    return draws, diagram.round(6)
 
 
-def _distance(labels: Floats, scores: Floats, resamples: Resamples) -> Draws:
-    """ECE and Brier score alone, with less work."""
-    member = bins(scores)
-    inside = np.eye(int(member.max(initial=-1)) + 1)[member]
-    off = (scores - labels)[:, None]
-    sums = resamples.sums(np.hstack([inside * off, off**2, np.ones_like(off)]))
+def _distances(sums: Floats) -> Draws:
+    """ECE and Brier score from (B, bins + 2) sums of :meth:`_Said.distances`."""
     ece, noise = _ece(sums[:, :-2], sums[:, -1])
     with np.errstate(invalid="ignore", divide="ignore"):
         return {"ece": ece, _NOISE: noise, "brier": sums[:, -2] / sums[:, -1]}
@@ -164,17 +200,10 @@ def _ece(off: Floats, total: Floats) -> tuple[Floats, Floats]:
     return ece, noise
 
 
-def _top_class(labels: Floats, scores: Floats, resamples: Resamples) -> dict[str, Any]:
-    right = (labels.argmax(axis=1) == scores.argmax(axis=1)).astype(np.float64)
-    draws = _distance(right, scores.max(axis=1), resamples)
-    return _intervals({name: draws[name] for name in ("ece", _NOISE)})
-
-
-def _overall(task: Task, by_class: Mapping[str, Draws]) -> Draws:
+def _overall(task: Task, draws: list[Draws]) -> Draws:
     """Of all classes together: the mean, but Brier scores of exclusive classes add up."""
-    names = next(iter(by_class.values()))
-    means = {name: np.mean([draws[name] for draws in by_class.values()], axis=0) for name in names}
-    share = len(by_class) if task is Task.MULTICLASS else 1
+    means = {name: np.mean([drawn[name] for drawn in draws], axis=0) for name in draws[0]}
+    share = len(draws) if task is Task.MULTICLASS else 1
     return {name: values * share if name in _PARTS else values for name, values in means.items()}
 
 

@@ -16,17 +16,18 @@ A multi-label task has a set of {no, yes} for each label.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.artifacts.cohort import Task
-from stages.judging import bootstrap, shares
+from stages.judging import bootstrap, bundle, shares
 from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.metrics import Judged
 
 METHOD = "lac"
+FACTS = ("coverage", "size", "single", "empty")
 _STEPS = 10**6
 
 Means = dict[str, tuple[Floats, int]]
@@ -41,7 +42,7 @@ def calibrate(val: Judged, patients: npt.NDArray[np.intp], coverage: float) -> d
     c / (1 - c), it is 1, and every set is of all answers.
     """
     quantiles = {
-        name: quantile(1 - scores[truth], patients[rows], coverage) for name, rows, scores, truth in _questions(val)
+        asked.name: quantile(1 - asked.scores[asked.truth], patients[asked.rows], coverage) for asked in _questions(val)
     }
     return {"method": METHOD, "coverage": coverage, "quantiles": quantiles}
 
@@ -73,33 +74,75 @@ def sets(scores: Floats, quantile: float) -> npt.NDArray[np.bool_]:
 def judge(images: Judged, calibrated: Mapping[str, Any], resamples: Resamples) -> dict[str, Any]:
     """How the sets of :func:`calibrate` do on other images; every patient counts once.
 
-    ``{"coverage", "size", "single", "empty": entries, "per_class": {class: {...}}}``: the share of sets that hold the
-    truth, how many answers a set holds on average, the share of sets with one answer and with none. ``per_class`` has,
-    of exclusive classes, ``coverage`` and ``size`` of the images of that class (a promise kept on average may be broken
-    for a rare class); of labels, all four, and ``coverage_yes``, ``coverage_no``; the means over labels are the total.
+    ``{"coverage", "size", "single", "empty": entries, "per_class": {class: {the same}}}``: the share of sets that hold
+    the truth, how many answers a set holds on average, and the share of sets with one answer and with none.
+    ``per_class`` is of the images of that class: a promise kept on average can be broken for a rare one. Of several
+    labels these are means over labels; ``per_class`` has each label, and in it the images that have it, ``yes``, and
+    those that have not, ``no``.
     """
-    by_label: dict[str, Means] = {}
-    for name, rows, scores, truth in _questions(images):
-        members = resamples.part(rows)
-        inside = sets(scores, calibrated["quantiles"][name])
-        size: npt.NDArray[Any] = inside.sum(axis=1)
-        held = {"coverage": np.asarray((inside & truth).any(axis=1))}
-        sizes = {"size": size, "single": np.equal(size, 1), "empty": np.equal(size, 0)}
-        means = _means(held | sizes, np.ones(len(rows)), members)
-        if images.task is not Task.MULTILABEL:
-            facts = held | {"size": size}
-            classes = {c: _means(facts, truth[:, k], members) for k, c in enumerate(images.classes)}
-            return {**_entries(means), "per_class": {c: _entries(found) for c, found in classes.items()}}
-        answers = zip(("no", "yes"), truth.T, strict=True)
-        by_label[name] = means | {f"coverage_{said}": _means(held, of, members)["coverage"] for said, of in answers}
+    questions = list(_questions(images))
+    inside = [sets(asked.scores, calibrated["quantiles"][asked.name]) for asked in questions]
+    columns = [_columns(asked, chosen, resamples) for asked, chosen in zip(questions, inside, strict=True)]
+    sums = bundle.sums(resamples, ((asked.rows, values) for asked, values in zip(questions, columns, strict=True)))
+    means = [_means(found, asked, resamples) for found, asked in zip(sums, questions, strict=True)]
+    if images.task is not Task.MULTILABEL:
+        everyone, *classes = means[0]
+        return {**_entries(everyone), "per_class": dict(zip(images.classes, map(_entries, classes), strict=True))}
     overall = {
-        fact: (
-            np.mean([means[fact][0] for means in by_label.values()], axis=0),
-            min(m[fact][1] for m in by_label.values()),
-        )
-        for fact in ("coverage", "size", "single", "empty")
+        fact: (np.mean([label[0][fact][0] for label in means], axis=0), min(label[0][fact][1] for label in means))
+        for fact in FACTS
     }
-    return {**_entries(overall), "per_class": {name: _entries(means) for name, means in by_label.items()}}
+    per_class = {
+        asked.name: {**_entries(everyone), "no": _entries(no), "yes": _entries(yes)}
+        for asked, (everyone, no, yes) in zip(questions, means, strict=True)
+    }
+    return {**_entries(overall), "per_class": per_class}
+
+
+class _Question(NamedTuple):
+    """What is asked of images: its name, the rows whose answer is known, and (n, answers) probabilities and truth."""
+
+    name: str
+    rows: npt.NDArray[np.intp]
+    scores: Floats
+    truth: npt.NDArray[np.bool_]
+
+    def groups(self) -> list[npt.NDArray[np.bool_]]:
+        """(n) each: all images, then those of each answer."""
+        return [np.ones(len(self.rows), dtype=np.bool_), *self.truth.T]
+
+
+def _questions(images: Judged) -> Iterator[_Question]:
+    if images.task is not Task.MULTILABEL:
+        yield _Question(_ALL, np.arange(len(images.labels)), images.scores, images.labels == 1)
+        return
+    for k, name in enumerate(images.classes):
+        rows = np.flatnonzero(~np.isnan(images.labels[:, k]))
+        yes, chance = images.labels[rows, k] == 1, images.scores[rows, k]
+        yield _Question(name, rows, np.stack([1 - chance, chance], axis=1), np.stack([~yes, yes], axis=1))
+
+
+def _columns(asked: _Question, inside: npt.NDArray[np.bool_], resamples: Resamples) -> Floats:
+    """(n, groups (1 + facts)): for each group a weight, each patient's images having 1 together, and it times facts."""
+    size = inside.sum(axis=1)
+    facts = np.stack([np.ones_like(size), (inside & asked.truth).any(axis=1), size, size == 1, size == 0], axis=1)
+    member = resamples.member[asked.rows]
+    columns = []
+    for group in asked.groups():
+        images = np.bincount(member, weights=group, minlength=resamples.counts.shape[1])
+        columns.append((group / np.maximum(images[member], 1))[:, None] * facts)
+    return np.hstack(columns)
+
+
+def _means(sums: Floats, asked: _Question, resamples: Resamples) -> list[Means]:
+    """For each group the mean of each fact, from the sums of :func:`_columns`."""
+    found: list[Means] = []
+    groups = asked.groups()
+    for group, part in zip(groups, np.split(sums, len(groups), axis=1), strict=True):
+        patients = len(np.unique(resamples.member[asked.rows[group]]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append({fact: (part[:, at] / part[:, 0], patients) for at, fact in enumerate(FACTS, start=1)})
+    return found
 
 
 def _entries(means: Means) -> dict[str, Interval]:
@@ -107,27 +150,3 @@ def _entries(means: Means) -> dict[str, Interval]:
         fact: bootstrap.interval(draws) if fact == "size" else shares.interval(draws, patients)
         for fact, (draws, patients) in means.items()
     }
-
-
-def _questions(
-    images: Judged,
-) -> Iterator[tuple[str, npt.NDArray[np.intp], Floats, npt.NDArray[np.bool_]]]:
-    """For each question its name, the rows whose answer is known, and (n, answers) probabilities and truth of these."""
-    if images.task is not Task.MULTILABEL:
-        yield _ALL, np.arange(len(images.labels)), images.scores, images.labels == 1
-        return
-    for k, name in enumerate(images.classes):
-        rows = np.flatnonzero(~np.isnan(images.labels[:, k]))
-        yes, chance = images.labels[rows, k] == 1, images.scores[rows, k]
-        yield name, rows, np.stack([1 - chance, chance], axis=1), np.stack([~yes, yes], axis=1)
-
-
-def _means(facts: Mapping[str, npt.NDArray[Any]], among: npt.NDArray[Any], resamples: Resamples) -> Means:
-    """Mean of each fact, (n), over the images that are ``among``, each patient's having the weight 1 together."""
-    chosen = among.astype(np.float64)
-    images = np.bincount(resamples.member, weights=chosen, minlength=resamples.counts.shape[1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weights = np.where(chosen > 0, chosen / images[resamples.member], 0.0)
-        sums = resamples.sums(np.stack([weights, *(weights * fact for fact in facts.values())], axis=1))
-        patients = int(np.count_nonzero(images))
-        return {name: (sums[:, at] / sums[:, 0], patients) for at, name in enumerate(facts, start=1)}

@@ -13,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from stages import networks
 from stages.artifacts.cohort import Task
-from stages.judging import bootstrap, calibration, shares
+from stages.judging import bootstrap, bundle, calibration, shares
 from stages.judging.odds import log_odds
 from stages.judging.recalibration import recalibration
 from tests.stages.judging.made import made
@@ -36,7 +36,7 @@ def test_log_odds_are_those_of_the_probabilities(task):
     assert np.isfinite(log_odds(sure, task)).all(), "where a probability is 1 to the last bit"
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # on a busy machine
 @given(seed=st.integers(0, 10**6))
 def test_the_diagram_is_scikit_learns(seed):
     images, _, _, diagram = _found(Task.BINARY, 399, seed=seed)  # no quantile is a score: last bits decide of those
@@ -87,7 +87,8 @@ def test_every_resample_is_what_its_images_give():
     drawn = bootstrap.resample(patients, 5, 1)
     truth, scores = images.labels[:, 1], images.scores[:, 1]
     member = calibration.bins(scores)
-    draws, _ = calibration._bins(truth, scores, drawn)
+    said = calibration._said(truth, scores)
+    draws = calibration._parts(drawn.sums(said.parts()))
     for row, counts in enumerate(drawn.counts):
         chosen = np.repeat(np.arange(90), counts[drawn.member])
         there = [chosen[member[chosen] == b] for b in set(member[chosen])]
@@ -156,6 +157,20 @@ def test_a_label_nobody_knows_has_no_calibration_and_stops_nothing():
     assert set(diagram["class"]) == {"pneumonia"}
 
 
+@given(seed=st.integers(0, 10**6), widths=st.lists(st.integers(0, 150), max_size=8))
+def test_sums_of_many_questions_at_once_are_the_sums_of_each(seed, widths):
+    random = np.random.default_rng(seed)
+    drawn = bootstrap.resample([str(n) for n in random.integers(0, 9, 20)], 3, seed)
+    blocks = []
+    for width in widths:
+        rows = np.flatnonzero(random.random(20) < 0.7)
+        blocks.append((rows, random.random((len(rows), width))))
+    found = list(bundle.sums(drawn, blocks))
+    assert len(found) == len(blocks)
+    for sums, (rows, values) in zip(found, blocks, strict=True):
+        np.testing.assert_allclose(sums, drawn.part(rows).sums(values))
+
+
 def test_equal_scores_share_a_bin():
     assert set(calibration.bins(np.full(300, 0.4))) == {0}
     scores = np.repeat([0.1, 0.5, 0.9], 100)
@@ -203,7 +218,8 @@ def _held(overconfidence: float, runs: int, count: int) -> float:
         edges = np.quantile(scores[rows], np.linspace(0, 1, min(calibration.MOST_BINS, count // 20) + 1)[1:-1])
         member = np.searchsorted(edges, scores)
         real = np.abs(np.bincount(member, weights=scores - chances)).sum() / len(scores)
-        entry = calibration._intervals(calibration._distance(truth, scores[rows], drawn))["ece"]
+        said = calibration._said(truth, scores[rows])
+        entry = calibration._intervals(calibration._distances(drawn.sums(said.distances())))["ece"]
         held += entry["low"] <= real <= entry["high"]
     return held / runs
 
