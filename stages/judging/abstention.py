@@ -20,6 +20,7 @@ from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.metrics import Judged
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
+_ALL = "all"
 _GRID = np.arange(1, 101) / 100
 _Z = float(norm.ppf(0.975))
 
@@ -31,7 +32,7 @@ def judge(images: Judged, cuts: dict[str, float], resamples: Resamples) -> tuple
     ``per_class`` has each. ``area`` lies under the curve of risk against coverage (AURC). The risk at coverage c is
     that of the surest ceil(c N) images and those as sure as the last; how sure that is, its interval takes as given.
 
-    The curve has columns ``class, coverage, risk``, at every hundredth; ``class`` is "" unless there are labels.
+    The curve has columns ``class, coverage, risk``, at every hundredth; ``class`` is ``all`` unless there are labels.
     """
     asked = _decided(images, cuts)
     sums = bundle.sums(resamples, ((rows, _errors(wrong, sure)) for _, rows, wrong, sure in asked))
@@ -40,7 +41,7 @@ def judge(images: Judged, cuts: dict[str, float], resamples: Resamples) -> tuple
     if images.task is not Task.MULTILABEL:
         return questions[0].entries(), frame
     whole = _Measured(
-        "",
+        _ALL,
         float(np.mean([question.area for question in questions])),
         np.mean([question.influence for question in questions], axis=0),
         np.mean([question.risks for question in questions], axis=0),
@@ -65,7 +66,7 @@ def _decided(
     """For each question its name, the rows whose answer is known, and of these: which are wrong, and how sure."""
     if images.task is Task.MULTICLASS:
         best = images.scores.argmax(axis=1)
-        return [("", np.arange(len(best)), best != images.labels.argmax(axis=1), images.scores.max(axis=1))]
+        return [(_ALL, np.arange(len(best)), best != images.labels.argmax(axis=1), images.scores.max(axis=1))]
     found = []
     for k in images.columns:
         rows = np.flatnonzero(~np.isnan(images.labels[:, k]))
@@ -73,7 +74,7 @@ def _decided(
         called = scores >= cut
         way = np.where(called, 1 - cut, cut)
         sure = np.divide(np.abs(scores - cut), way, out=np.zeros_like(scores), where=way > 0)
-        name = images.classes[k] if images.task is Task.MULTILABEL else ""
+        name = images.classes[k] if images.task is Task.MULTILABEL else _ALL
         found.append((name, rows, called != (images.labels[rows, k] == 1), sure))
     return found
 

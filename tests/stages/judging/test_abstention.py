@@ -50,7 +50,7 @@ def test_at_full_coverage_it_is_the_error_of_the_decisions_that_the_metrics_judg
     assert found["risk"]["0.5"]["value"] < found["risk"]["1.0"]["value"]
     assert curve[curve["coverage"] == 1]["risk"].mean() == pytest.approx(error, abs=1e-6)
     assert curve[curve["coverage"] == 0.5]["risk"].mean() == pytest.approx(found["risk"]["0.5"]["value"], abs=1e-6)
-    assert set(curve["class"]) == (set(images.classes) if task is Task.MULTILABEL else {""})
+    assert set(curve["class"]) == (set(images.classes) if task is Task.MULTILABEL else {"all"})
 
 
 def test_images_at_the_threshold_are_the_least_sure_on_both_sides():
