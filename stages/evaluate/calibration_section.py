@@ -117,7 +117,8 @@ def notes(temperature: float, outcome: str) -> list[str]:
         "by one of two classes; among three classes or more the order of images by one of them can change.",
         "Calibration is of these patients, where findings are as common as here. Elsewhere, or if classes were weighed "
         "or drawn equally in training, probabilities can be off as a whole: look at the intercept in the large.",
-        "An ECE is above 0 even of a perfect model, for images are few; what chance alone gives stands beside it.",
+        "An ECE is above 0 even of a perfect model, for images are few: what chance alone gives stands beside it. Its "
+        "interval has that excess taken off, and so can end below the value.",
     ]
 
 

@@ -14,5 +14,8 @@ def number(entry: Entry, form: str = ".3f") -> str:
 
 
 def percent(entry: Entry) -> str:
-    """``87.0% [82.0%, 91.0%]``, and as :func:`number`."""
-    return number(entry, ".1%")
+    """``87.0% [82.0, 91.0]``, and as :func:`number`."""
+    value, low, high = entry["value"], entry["low"], entry["high"]
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if low is None or high is None else f"{value:.1%} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -123,14 +123,15 @@ def _questions(images: Judged) -> Iterator[_Question]:
 
 
 def _columns(asked: _Question, inside: npt.NDArray[np.bool_], resamples: Resamples) -> Floats:
-    """(n, groups (1 + facts)): for each group a weight, each patient's images having 1 together, and it times facts."""
+    """(n, groups (1 + facts)): for each group a weight, and it times each fact; 0 for images that are not of it.
+
+    Each patient's images have the weight 1 together, in every group alike, so that all is the mean of its groups.
+    """
     size = inside.sum(axis=1)
     facts = np.stack([np.ones_like(size), (inside & asked.truth).any(axis=1), size, size == 1, size == 0], axis=1)
     member = resamples.member[asked.rows]
-    columns = []
-    for group in asked.groups():
-        images = np.bincount(member, weights=group, minlength=resamples.counts.shape[1])
-        columns.append((group / np.maximum(images[member], 1))[:, None] * facts)
+    weights = 1 / np.bincount(member, minlength=resamples.counts.shape[1])[member]
+    columns = [(group * weights)[:, None] * facts for group in asked.groups()]
     return np.hstack(columns)
 
 

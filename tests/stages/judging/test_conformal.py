@@ -86,6 +86,18 @@ def test_what_is_reported_is_what_a_loop_counts(task):
         assert found[name]["value"] == pytest.approx(np.mean(overall, axis=0)[at], abs=1e-6)
 
 
+@pytest.mark.parametrize("task", list(Task))
+def test_the_whole_lies_between_its_groups(task):
+    images, _, patients = made(task, 120, each=4)
+    found = conformal.judge(images, _calibrated(images, patients, 0.8), bootstrap.resample(patients, 20, 1))
+    several = task is Task.MULTILABEL
+    for whole in found["per_class"].values() if several else [found]:
+        groups = [whole["yes"], whole["no"]] if several else list(whole["per_class"].values())
+        for fact in conformal.FACTS:
+            values = [group[fact]["value"] for group in groups]
+            assert min(values) - 1e-6 <= whole[fact]["value"] <= max(values) + 1e-6
+
+
 def test_each_class_has_its_own_coverage():
     """A rare class can be left out of nearly every set while the promise is kept on average."""
     labels = np.eye(2)[[0] * 95 + [1] * 5]
