@@ -9,10 +9,23 @@ from stages.reports.page import Figure, Table
 
 _COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
 _OUTCOMES = {
-    "fitted": "Val's images are likeliest at it.",
+    "fitted": "It is val's: its images are likeliest at it.",
     "limited": "Val's images would be likelier still beyond it, but it is kept between 0.1 and 10.",
     "undetermined": "Every image of val is told right, so val cannot say how sure is too sure; it stays 1.",
 }
+
+_ORDER = (
+    "It changes neither an image's most probable class nor the order of images by a label or by one of two classes; "
+    "among three classes or more the order of images by one of them can change."
+)
+_ELSEWHERE = (
+    "Calibration is of these patients, where findings are as common as here. Elsewhere, or if classes were weighed or "
+    "drawn equally in training, probabilities can be off as a whole: look at the intercept in the large."
+)
+_EXCESS = (
+    "An ECE is above 0 even of a perfect model, for images are few: what chance alone gives stands beside it. Its "
+    "interval has that excess taken off, and so can end below the value."
+)
 
 
 def figure(diagram: pd.DataFrame) -> Figure:
@@ -111,15 +124,8 @@ _SIGNS = {
 
 def notes(temperature: float, outcome: str) -> list[str]:
     """Sentences for the end of the report; ``outcome`` as in training.json."""
-    return [
-        f"Logits are divided by a temperature of {temperature:.3g}, which val chose, before they become probabilities. "
-        f"{_OUTCOMES[outcome]} It changes neither an image's most probable class nor the order of images by a label or "
-        "by one of two classes; among three classes or more the order of images by one of them can change.",
-        "Calibration is of these patients, where findings are as common as here. Elsewhere, or if classes were weighed "
-        "or drawn equally in training, probabilities can be off as a whole: look at the intercept in the large.",
-        "An ECE is above 0 even of a perfect model, for images are few: what chance alone gives stands beside it. Its "
-        "interval has that excess taken off, and so can end below the value.",
-    ]
+    chosen = f"Logits are divided by a temperature of {temperature:.3g} before they become probabilities."
+    return [" ".join([chosen, _OUTCOMES[outcome], _ORDER]), _ELSEWHERE, _EXCESS]
 
 
 def _both(entry: dict[str, Any], before: dict[str, Any], name: str) -> str:

@@ -5,6 +5,13 @@ from typing import Any
 from stages.evaluate import shown
 from stages.reports.page import Table
 
+_MEANING = (
+    "A prediction set holds every answer that is probable enough, so that it holds the truth in the share promised of "
+    "new patients like those of val (split-conformal, LAC; each patient counts once). The promise is for all together, "
+    "not for each class: look at the rare ones. Val also chose the epoch and the temperature, and another hospital is "
+    "not like val, so what test shows counts. Several answers in a set mean: not sure; none: like nothing that val knew."
+)
+
 
 def table(conformal: dict[str, Any], calibrated: dict[str, Any]) -> Table:
     """From ``conformal`` of a side of evaluation.json, and what val calibrated (``conformal`` at its top)."""
@@ -19,19 +26,13 @@ def table(conformal: dict[str, Any], calibrated: dict[str, Any]) -> Table:
 
 def notes(conformal: dict[str, Any], calibrated: dict[str, Any]) -> list[str]:
     """Sentences for the end of the report."""
-    found = [
-        "A prediction set holds every answer that is probable enough, so that it holds the truth in the share promised "
-        "of new patients like those of val (split-conformal, LAC; each patient counts once). The promise is for all "
-        "together, not for each class: look at the rare ones. Val also chose the epoch and the temperature, and another "
-        "hospital is not like val, so what test shows counts. Several answers in a set mean: not sure; none: like "
-        "nothing that val knew.",
-    ]
+    found = [_MEANING]
     high, promised = conformal["coverage"]["high"], calibrated["coverage"]
     if high is not None and high < promised:
         found.append(f"Test breaks the promise: its interval ends at {high:.1%}, below the {promised:.0%} promised.")
     if any(quantile == 1 for quantile in calibrated["quantiles"].values()):
         found.append(
-            "Where every set is of all answers, val has too few patients, or errors too sure, to promise less."
+            "Where every set has all answers, val has too few patients, or is told wrong too surely, to promise less."
         )
     return found
 
