@@ -11,7 +11,7 @@ _COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
 
 
 def figure(curve: pd.DataFrame, abstention: dict[str, Any]) -> Figure:
-    """Risk against coverage, from the table of :func:`stages.judging.abstention.judge` and ``abstention`` of a side."""
+    """Risk against coverage, from :func:`stages.judging.abstention.curve` and ``abstention`` of a side."""
     data: list[dict[str, Any]] = []
     for number, (name, one) in enumerate(curve.dropna().groupby("class", sort=False)):
         colour = _COLOURS[number % len(_COLOURS)]

@@ -29,7 +29,7 @@ _EXCESS = (
 
 
 def figure(diagram: pd.DataFrame) -> Figure:
-    """The reliability diagram, from the table of :func:`stages.judging.calibration.judge`."""
+    """The reliability diagram, from :func:`stages.judging.calibration.diagram`."""
     data: list[dict[str, Any]] = [
         {
             "type": "scatter",

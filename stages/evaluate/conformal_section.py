@@ -9,7 +9,7 @@ _MEANING = (
     "A prediction set holds every answer that is probable enough, so that it holds the truth in the share promised of "
     "new patients like those of val (split-conformal, LAC; each patient counts once). The promise is for all together, "
     "not for each class: look at the rare ones. Val also chose the epoch and the temperature, and another hospital is "
-    "not like val, so what test shows counts. Several answers in a set mean: not sure; none: like nothing that val knew."
+    "not like val, so what test shows counts. Several answers in a set: not sure; none: like nothing that val knew."
 )
 
 

@@ -25,30 +25,36 @@ _GRID = np.arange(1, 101) / 100
 _Z = float(norm.ppf(0.975))
 
 
-def judge(images: Judged, cuts: dict[str, float], resamples: Resamples) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What evaluation.json says of abstention, and the curve.
+def judge(images: Judged, cuts: dict[str, float], resamples: Resamples) -> dict[str, Any]:
+    """What evaluation.json says of abstention.
 
     ``{"area": entry, "risk": {"1.0": entry, ...}}``; of a multi-label task these are means over labels, which
     ``per_class`` has each. ``area`` lies under the curve of risk against coverage (AURC). The risk at coverage c is
     that of the surest ceil(c N) images and those as sure as the last; how sure that is, its interval takes as given.
-
-    The curve has columns ``class, coverage, risk``, at every hundredth; ``class`` is ``all`` unless there are labels.
     """
     asked = _decided(images, cuts)
     sums = bundle.sums(resamples, ((rows, _errors(wrong, sure)) for _, rows, wrong, sure in asked))
     questions = [_measured(*question, found, resamples) for question, found in zip(asked, sums, strict=True)]
-    frame = pd.concat([question.curve for question in questions], ignore_index=True).round(6)
     if images.task is not Task.MULTILABEL:
-        return questions[0].entries(), frame
+        return questions[0].entries()
     whole = _Measured(
         _ALL,
         float(np.mean([question.area for question in questions])),
         np.mean([question.influence for question in questions], axis=0),
         np.mean([question.risks for question in questions], axis=0),
         np.min([question.patients for question in questions], axis=0),
-        frame,
     )
-    return {**whole.entries(), "per_class": {question.name: question.entries() for question in questions}}, frame
+    return {**whole.entries(), "per_class": {question.name: question.entries() for question in questions}}
+
+
+def curve(images: Judged, cuts: dict[str, float]) -> pd.DataFrame:
+    """Columns ``class, coverage, risk``, at every hundredth; ``class`` is ``all`` unless there are labels."""
+    tables = []
+    for name, _, wrong, sure in _decided(images, cuts):
+        risks = risk(wrong, sure)
+        drawn = risks[np.ceil(_GRID * len(risks)).astype(int) - 1] if len(risks) else np.nan
+        tables.append(pd.DataFrame({"class": name, "coverage": _GRID, "risk": drawn}))
+    return pd.concat(tables, ignore_index=True).round(6)
 
 
 def risk(wrong: npt.NDArray[np.bool_], sure: Floats) -> Floats:
@@ -122,7 +128,6 @@ class _Measured:
     influence: Floats
     risks: Floats
     patients: npt.NDArray[np.intp]
-    curve: pd.DataFrame
 
     def entries(self) -> dict[str, Any]:
         """As evaluation.json has them."""
@@ -152,13 +157,10 @@ def _measured(
     """A question with the sums of :func:`_errors`."""
     member = resamples.member[rows]
     area, influence = _area(wrong, sure, member, resamples.counts.shape[1])
-    curve = risk(wrong, sure)
-    drawn = curve[np.ceil(_GRID * len(curve)).astype(int) - 1] if len(curve) else np.full(len(_GRID), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         risks = (sums[:, : len(COVERAGES)] / sums[:, len(COVERAGES) :]).T
     patients = [len(np.unique(member[sure >= limit])) for limit in _limits(sure)]
-    table = pd.DataFrame({"class": name, "coverage": _GRID, "risk": drawn})
-    return _Measured(name, area, influence, risks, np.array(patients, dtype=np.intp), table)
+    return _Measured(name, area, influence, risks, np.array(patients, dtype=np.intp))
 
 
 def _errors(wrong: npt.NDArray[np.bool_], sure: Floats) -> Floats:

@@ -44,10 +44,8 @@ Draws = dict[str, Floats]
 """Each (B), the first of the data as they are."""
 
 
-def judge(
-    images: Judged, logits: Floats, temperature: float, resamples: Resamples
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What evaluation.json says of calibration, and the reliability diagram.
+def judge(images: Judged, logits: Floats, temperature: float, resamples: Resamples) -> dict[str, Any]:
+    """What evaluation.json says of calibration.
 
     Parameters
     ----------
@@ -62,9 +60,6 @@ def judge(
     entries, "per_class": {class: {the same, "slope", "intercept", "in_the_large": entries}}, "uncalibrated": {"ece",
     "ece_by_chance", "brier", "per_class": {class: {the same, "slope", "intercept", "in_the_large"}}}}``; of a
     multi-class task ``"top_class": {"ece", "ece_by_chance"}`` in both, too. ``uncalibrated`` is at temperature 1.
-
-    The diagram has columns ``class, predicted, observed, low, high, images, patients``: a row per bin, with the 95 %
-    interval of what is observed (Wilson's, each patient of the bin one observation: images of one are no new evidence).
     """
     columns = list(images.columns)
     after, before = log_odds(logits, images.task, temperature), log_odds(logits, images.task)
@@ -81,14 +76,22 @@ def judge(
     top_class = distances[len(columns) :]
     found = _sides(images, draws, after, resamples, top_class[1:])
     raw = _sides(images, distances[: len(columns)], before, resamples, top_class[:1])
-    frame = pd.concat(
-        [
-            answers.diagram(resamples).assign(**{"class": images.classes[k]})
-            for k, answers in zip(columns, said, strict=True)
-        ]
-    )
+    return {**found, "uncalibrated": raw}
+
+
+def diagram(images: Judged, logits: Floats, temperature: float, patients: npt.NDArray[np.intp]) -> pd.DataFrame:
+    """The reliability diagram: columns ``class, predicted, observed, low, high, images, patients``, a row per bin.
+
+    ``low`` and ``high`` are the 95 % interval of what is observed: Wilson's, each patient of the bin one observation,
+    for images of one are no new evidence. ``patients`` are the images' (N).
+    """
+    odds = log_odds(logits, images.task, temperature)
+    tables = [
+        _said(images.labels[:, k], expit(odds[:, k])).diagram(patients).assign(**{"class": images.classes[k]})
+        for k in images.columns
+    ]
     names = ["class", "predicted", "observed", "low", "high", "images", "patients"]
-    return {**found, "uncalibrated": raw}, frame[names].reset_index(drop=True)
+    return pd.concat(tables, ignore_index=True)[names]
 
 
 def _sides(
@@ -134,16 +137,14 @@ class _Said:
         off = (self.scores - self.labels)[:, None]
         return np.hstack([self._inside() * off, off**2, np.ones_like(off)])
 
-    def diagram(self, resamples: Resamples) -> pd.DataFrame:
-        """A row per bin."""
-        table = pd.DataFrame(
-            {"predicted": self.scores, "observed": self.labels, "patient": resamples.member[self.rows]}
-        )
+    def diagram(self, patients: npt.NDArray[np.intp]) -> pd.DataFrame:
+        """A row per bin; the patients are those of all (N) images."""
+        table = pd.DataFrame({"predicted": self.scores, "observed": self.labels, "patient": patients[self.rows]})
         by_bin = table.groupby(self.bins)
         frame = by_bin[["predicted", "observed"]].mean()
-        patients = by_bin["patient"].nunique().to_numpy()
-        low, high = shares.wilson(frame["observed"].to_numpy(), patients)
-        return frame.assign(low=low, high=high, images=by_bin.size(), patients=patients).round(_DIGITS)
+        met = by_bin["patient"].nunique().to_numpy()
+        low, high = shares.wilson(frame["observed"].to_numpy(), met)
+        return frame.assign(low=low, high=high, images=by_bin.size(), patients=met).round(_DIGITS)
 
     def _inside(self) -> Floats:
         return np.eye(int(self.bins.max(initial=-1)) + 1)[self.bins]

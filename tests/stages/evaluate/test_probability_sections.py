@@ -24,9 +24,12 @@ def judged(request):
     drawn = bootstrap.resample(patients, 60, 1)
     sets = conformal.calibrate(images, drawn.member, 0.9)
     return {
-        "calibration": calibration.judge(images, logits, 2.0, drawn),
+        "calibration": (
+            calibration.judge(images, logits, 2.0, drawn),
+            calibration.diagram(images, logits, 2.0, drawn.member),
+        ),
         "conformal": (conformal.judge(images, sets, drawn), sets),
-        "abstention": abstention.judge(images, CUTS, drawn),
+        "abstention": (abstention.judge(images, CUTS, drawn), abstention.curve(images, CUTS)),
     }
 
 

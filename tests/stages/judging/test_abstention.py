@@ -35,7 +35,8 @@ def test_known_areas():
 @pytest.mark.parametrize("task", list(Task))
 def test_at_full_coverage_it_is_the_error_of_the_decisions_that_the_metrics_judge(task):
     images, _, patients = made(task, 300)
-    found, curve = abstention.judge(images, CUTS, bootstrap.resample(patients, 100, 1))
+    found = abstention.judge(images, CUTS, bootstrap.resample(patients, 100, 1))
+    curve = abstention.curve(images, CUTS)
     if task is Task.MULTICLASS:
         error = 1 - sk.accuracy_score(images.labels.argmax(1), images.scores.argmax(1))
     else:
@@ -75,7 +76,7 @@ def test_the_error_of_the_area_is_that_of_resampled_patients(each):
     for counts in drawn.counts[1:]:
         rows = np.repeat(np.arange(500), counts[drawn.member])
         areas.append(abstention.risk(wrong[rows], sure[rows]).mean())
-    found, _ = abstention.judge(images, {}, drawn)
+    found = abstention.judge(images, {}, drawn)
     assert found["area"]["value"] == pytest.approx(abstention.risk(wrong, sure).mean(), abs=1e-6)
     assert found["area"]["high"] - found["area"]["low"] == pytest.approx(2 * 1.96 * np.std(areas), rel=0.12)
 
@@ -89,7 +90,7 @@ def test_the_interval_of_a_risk_is_of_resampled_patients():
     for counts in drawn.counts[1:]:
         rows = np.repeat(np.arange(200), counts[drawn.member])
         risks.append(wrong[rows][decided[rows]].mean())
-    found, _ = abstention.judge(images, CUTS, drawn)
+    found = abstention.judge(images, CUTS, drawn)
     low, high = np.percentile(risks, (2.5, 97.5))
     assert found["risk"]["0.5"] == pytest.approx({"value": wrong[decided].mean(), "low": low, "high": high}, abs=1e-6)
 
@@ -97,7 +98,7 @@ def test_the_interval_of_a_risk_is_of_resampled_patients():
 def test_no_error_at_all_is_no_proof_of_none():
     labels = np.eye(2)[[0, 1] * 5]
     images = Judged(Task.BINARY, ("normal", "sick"), labels, labels * 0.8 + 0.1)
-    found, _ = abstention.judge(images, {"sick": 0.5}, bootstrap.resample([str(n) for n in range(10)], 50, 1))
+    found = abstention.judge(images, {"sick": 0.5}, bootstrap.resample([str(n) for n in range(10)], 50, 1))
     none_of_ten = {"value": 0, "low": 0, "high": pytest.approx(0.308497, abs=1e-6)}
     assert found["risk"]["1.0"] == none_of_ten
     assert found["area"] == none_of_ten
@@ -106,14 +107,14 @@ def test_no_error_at_all_is_no_proof_of_none():
 def test_over_labels_it_is_the_mean_and_an_unknown_one_has_no_say():
     images, _, patients = made(Task.MULTILABEL, 200)
     drawn = bootstrap.resample(patients, 100, 1)
-    found, _ = abstention.judge(images, CUTS, drawn)
+    found = abstention.judge(images, CUTS, drawn)
     each = list(found["per_class"].values())
     assert found["area"]["value"] == pytest.approx(np.mean([entry["area"]["value"] for entry in each]), abs=1e-6)
     known = ~np.isnan(images.labels[:, 0])
     alone = Judged(Task.MULTILABEL, images.classes[:1], images.labels[known, :1], images.scores[known, :1])
-    assert abstention.judge(alone, CUTS, drawn.part(known))[0]["per_class"]["pneumonia"]["risk"] == each[0]["risk"]
+    assert abstention.judge(alone, CUTS, drawn.part(known))["per_class"]["pneumonia"]["risk"] == each[0]["risk"]
     images.labels[:, 1] = np.nan
-    lost, curve = abstention.judge(images, CUTS, drawn)
+    lost, curve = abstention.judge(images, CUTS, drawn), abstention.curve(images, CUTS)
     assert lost["per_class"]["effusion"]["area"]["value"] is None
     assert lost["per_class"]["effusion"]["risk"]["0.5"]["value"] is None
     assert lost["per_class"]["pneumonia"] == found["per_class"]["pneumonia"]

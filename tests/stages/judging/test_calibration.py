@@ -24,7 +24,8 @@ PARTS = {"brier", "reliability", "resolution", "uncertainty", "within_bins"}
 def _found(task, count, temperature=1.0, resamples=100, **more):
     images, logits, patients = made(task, count, **more)
     drawn = bootstrap.resample(patients, resamples, 1)
-    return images, logits, *calibration.judge(images, logits, temperature, drawn)
+    found = calibration.judge(images, logits, temperature, drawn)
+    return images, logits, found, calibration.diagram(images, logits, temperature, drawn.member)
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -148,7 +149,8 @@ def test_no_value_where_there_is_no_answer():
 def test_a_label_nobody_knows_has_no_calibration_and_stops_nothing():
     images, logits, patients = made(Task.MULTILABEL, 60)
     images.labels[:, 1] = np.nan
-    found, diagram = calibration.judge(images, logits, 1.0, bootstrap.resample(patients, 50, 1))
+    drawn = bootstrap.resample(patients, 50, 1)
+    found, diagram = calibration.judge(images, logits, 1.0, drawn), calibration.diagram(images, logits, 1, drawn.member)
     effusion = found["per_class"]["effusion"]
     assert effusion.pop("ece_by_chance") is None
     assert all(entry["value"] is None for entry in effusion.values())
@@ -199,7 +201,7 @@ def test_a_perfect_model_shows_what_chance_gives_and_its_interval_begins_at_0():
         truth = (random.random(400) < chances).astype(float)
         member = calibration.bins(chances)
         values.append(np.abs(np.bincount(member, weights=truth - chances)).sum() / 400)
-    found, _ = calibration.judge(images, logits, 1.0, bootstrap.resample(patients, 200, 1))
+    found = calibration.judge(images, logits, 1.0, bootstrap.resample(patients, 200, 1))
     assert found["ece_by_chance"] == pytest.approx(np.mean(values), rel=0.15)
     assert found["ece"]["low"] == 0
 
