@@ -24,8 +24,9 @@ def main() -> None:
 
     classifier, header = networks.load_classifier(model.weights_path(recipe))
     logits = inference.logits(classifier, pixels, inference.device(Settings().device))
-    scores = networks.probabilities(torch.from_numpy(logits), header.task).numpy()
-    predictions = evaluation.predictions(held_out, cohort.classes, scores)
+    exact = torch.from_numpy(logits).double()
+    scores = networks.probabilities(exact, header.task, header.temperature).numpy()
+    predictions = evaluation.predictions(held_out, cohort.classes, scores, logits)
 
     metrics = judge.judge(predictions, cohort.task, cohort.classes, section, seed)
     on_test = predictions["subset"] == Subset.TEST.value

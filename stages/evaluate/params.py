@@ -19,5 +19,8 @@ class EvaluateParams(Section):
     prevalence: dict[str, Share] = Field(default={})
     """By class, how common it is where the model will be used: PPV and NPV are then reported for that, too."""
 
+    coverage: Share = 0.9
+    """How often prediction sets are to hold the truth: val calibrates them for it (:mod:`stages.judging.conformal`)."""
+
     cases: int = Field(default=8, ge=0, le=100)
     """Right and wrong test images that the report shows, of each; 0 where no pixels may go where reports go."""

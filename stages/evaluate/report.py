@@ -321,7 +321,6 @@ def _notes(task: Task) -> list[str]:
         kind,
         "Patients, not images, were held out and resampled: images of one person are not independent.",
         "Test patients are a random part of the same hospitals' patients: how the model does elsewhere is not known.",
-        "Probabilities are as the network gives them; they have not been calibrated.",
         "Labels are taken as given. Where they were mined from reports, some errors are the labels', not the model's.",
         "This is research software. It must not be used to diagnose.",
     ]

@@ -68,7 +68,8 @@ def built(request: pytest.FixtureRequest):
     scores = np.clip(np.nan_to_num(truth, nan=0.5) * 0.4 + random.random(truth.shape) * 0.6, 0, 1)
     if task is not Task.MULTILABEL:
         scores = scores / scores.sum(axis=1, keepdims=True)
-    predictions = evaluation.predictions(held_out, cohort.classes, scores.astype(np.float32))
+    logits = np.log(np.clip(scores, 1e-6, 1)).astype(np.float32)
+    predictions = evaluation.predictions(held_out, cohort.classes, scores, logits)
     metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1)
     on_test = (predictions["subset"] == "test").to_numpy()
     test = judge.judged(predictions[on_test], task, cohort.classes)
