@@ -54,7 +54,7 @@ class _Tap:
             back: Tensor = self.map(output.permute(0, 3, 1, 2))
             return back.permute(0, 2, 3, 1)
         grid = self.layer.grid
-        places = output[:, -grid * grid :].transpose(1, 2).unflatten(2, (grid, grid))
+        places = output[:, -grid * grid :].transpose(1, 2).reshape(len(output), -1, grid, grid)
         return torch.cat([output[:, : -grid * grid], self.map(places).flatten(2).transpose(1, 2)], dim=1)
 
 
@@ -68,7 +68,7 @@ def find_layer(classifier: Classifier, pixels: Pixels) -> Layer | None:
     """
     backbone = _frozen(classifier).backbone
     images = _input(classifier, pixels).requires_grad_()
-    seen: list[tuple[str, nn.Module, object]] = []
+    seen: list[tuple[str, nn.Module, Any]] = []
     hooks = [
         module.register_forward_hook(lambda m, _, out, name=name: seen.append((name, m, out)))
         for name, module in backbone.named_modules(prefix="backbone")
@@ -97,7 +97,8 @@ def find_layer(classifier: Classifier, pixels: Pixels) -> Layer | None:
 def maps(classifier: Classifier, layer: Layer, pixels: Pixels, targets: Sequence[int], task: str) -> Maps:
     """(N, grid, grid) evidence, 0 or more, for class ``targets[n]`` of image ``n``; on the classifier's device.
 
-    Zeros where nothing speaks for the class. ``task`` says what the logits are, as :func:`stages.networks.probabilities`.
+    Zeros where nothing speaks for the class. ``task`` says what the logits are, as for
+    :func:`stages.networks.probabilities`.
     """
     tap = _Tap(layer)
     hook = _frozen(classifier).get_submodule(layer.name).register_forward_hook(tap)
@@ -115,7 +116,7 @@ def maps(classifier: Classifier, layer: Layer, pixels: Pixels, targets: Sequence
 
 
 def log_odds(logits: Tensor, task: str) -> Tensor:
-    """(N, K) logits to each class's ``log(p / (1 - p))``: the logit of a label; of exclusive classes, it less the rest's."""
+    """(N, K) logits to ``log(p / (1 - p))`` of each class: a label's logit; of exclusive ones, it less the rest's."""
     if task == "multilabel":
         return logits
     others = logits.unsqueeze(1).expand(-1, logits.shape[1], -1)
@@ -169,7 +170,7 @@ def _holds_all(backbone: nn.Module, layer: Layer, images: Tensor) -> bool:
 
 
 def _of_places(gradient: Tensor, layer: Layer) -> Tensor:
-    return gradient[:, -layer.grid**2 :] if layer.layout == "tokens" else gradient
+    return gradient[:, -(layer.grid**2) :] if layer.layout == "tokens" else gradient
 
 
 def _frozen(classifier: Classifier) -> Classifier:

@@ -1,9 +1,9 @@
 """The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
@@ -11,7 +11,7 @@ from stages.artifacts.model import Training
 from stages.evaluate import cases
 from stages.judging import curves
 from stages.judging.metrics import NAMES, Floats, Judged
-from stages.reports.page import Fact, Figure, Page, Table, with_interval
+from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -35,12 +35,12 @@ def build(
     weights: Floats,
     history: pd.DataFrame,
     training: Training,
-    pixels: npt.NDArray[np.uint8],
-    most: int,
+    pictures: Sequence[tuple[str, Sequence[Picture]]],
+    notes: Sequence[str],
 ) -> Page:
     """The page.
 
-    ``weights`` (B, N) are the resamples of test, ``pixels`` (N, H, W) its images, of which ``most`` show.
+    ``weights`` (B, N) are the resamples of test; ``pictures`` and ``notes`` on them are of the cases' section.
     """
     found = metrics["test"]
     figures = [_forest(metrics), _roc(test, weights), _precision_recall(test), _confusion(test, metrics["thresholds"])]
@@ -55,8 +55,8 @@ def build(
         facts=_facts(metrics, cohort, training),
         figures=figures,
         tables=[_table(metrics)],
-        pictures=cases.strips(test, metrics["thresholds"], pixels, most),
-        notes=_notes(cohort.task),
+        pictures=pictures,
+        notes=[*notes, *_notes(cohort.task)],
     )
 
 
