@@ -17,5 +17,5 @@ class EvaluateParams(Section):
     """How the operating point is chosen, on val: the threshold of the largest sensitivity + specificity - 1."""
 
     cases: int = Field(default=8, ge=0, le=100)
-    """Right and wrong test images of each class that the report shows, of each, with maps of where the model looks; three
-    times as many of the worst errors. 0 where no pixels may go where reports go."""
+    """Right and wrong test images of each class that the report shows, of each, with maps of where the model looks; of
+    the worst errors three times as many. 0 where no pixels may go where reports go."""
