@@ -55,8 +55,8 @@ def _ways(batch: str) -> pd.DataFrame:
     path = index.restricted_path(batch)
     if not path.exists():
         raise UserError(
-            f"{path} is not here, and only it leads from a key to a file: ask the data's owner, or run 'dvc pull {path}' "
-            "if your remote holds it"
+            f"{path} is not here, and only it leads from a key to a file: ask the data's owner, or run "
+            f"'dvc pull {path}' if your remote holds it"
         )
     known = index.read(batch)[["instance", "series", "study", "patient"]]
     ways = index.read_restricted(batch).merge(known, on="instance", how="left").fillna("")

@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _SECONDS = 60
@@ -64,7 +64,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def __enter__(self) -> "Browser":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,6 +151,32 @@ class Browser:
             self.opened.errors.append(said["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             self.opened.requests.append(said["request"]["url"])
+
+
+def faults(browser: Browser, path: Path, width: int = 1280, *, dark: bool = False) -> list[str]:
+    """What is wrong with a report in a browser; nothing if every figure is drawn, and all that it shows is in it."""
+    opened = browser.open(path.resolve().as_uri(), width, dark=dark)
+    found = [f"error: {text}" for text in opened.errors] + [f"console: {text}" for text in opened.console]
+    found += [f"asks for {url}" for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))]
+    return found + browser.evaluate(_LOOK)
+
+
+_LOOK = """(() => {
+  const found = [], plots = [...document.querySelectorAll(".plot")];
+  if (!plots.length) found.push("no figure at all");
+  if (+document.documentElement.dataset.drawn !== plots.length) found.push("not as many figures drawn as there are");
+  for (const plot of plots) {
+    const drawing = plot.querySelector("svg.main-svg"), box = drawing && drawing.getBoundingClientRect();
+    if (!box || box.width < 100 || box.height < 100) found.push(`${plot.id}: no drawing`);
+    else if (!plot.querySelector(".scatterlayer path, .barlayer path, .heatmaplayer image, .boxlayer path, .points path"))
+      found.push(`${plot.id}: an empty drawing`);
+    if (box && box.right > innerWidth + 1) found.push(`${plot.id}: wider than the screen`);
+  }
+  for (const image of document.images) if (!image.naturalWidth) found.push(`no picture: ${image.alt}`);
+  const wide = document.documentElement.scrollWidth;
+  if (wide > innerWidth + 1) found.push(`the page is ${wide} wide on a screen of ${innerWidth}`);
+  return found;
+})()"""
 
 
 def _main() -> None:

@@ -84,8 +84,8 @@ def find_layer(classifier: Classifier, pixels: Pixels) -> Layer | None:
     told = (features * directions).sum()
     calls = [name for name, _, _ in seen]
     pooled = {id(output) for _, module, output in seen if isinstance(module, _POOLING)}
-    for name, _, output in reversed(seen):
-        layer = _places(name, output, len(pixels))
+    for name, module, output in reversed(seen):
+        layer = None if isinstance(module, nn.Identity) else _places(name, output, len(pixels))  # one that was cut off
         if layer is None or calls.count(name) > 1 or id(output) in pooled:
             continue
         (gradient,) = torch.autograd.grad(told, output, retain_graph=True, allow_unused=True)
