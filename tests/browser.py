@@ -16,6 +16,7 @@ from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _SECONDS = 60
+_SETTLE = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))"
 
 
 def program() -> str | None:
@@ -101,13 +102,14 @@ class Browser:
             if time.monotonic() - started > _SECONDS:
                 raise TimeoutError(url)
             time.sleep(0.05)
-        self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))")
+        self.evaluate(_SETTLE)
         return self.opened
 
     def look(self, *, dark: bool = False, media: str = "") -> None:
         """As on a dark screen, or on another medium: ``print``."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        self.evaluate(_SETTLE)
 
     def evaluate(self, expression: str) -> Any:
         """The value of JavaScript in the page. Raises :class:`RuntimeError` with what it throws."""
@@ -162,19 +164,19 @@ def faults(browser: Browser, path: Path, width: int = 1280, *, dark: bool = Fals
 
 
 _LOOK = """(() => {
-  const found = [], plots = [...document.querySelectorAll(".plot")];
+  const found = [], screen = document.documentElement.clientWidth, plots = [...document.querySelectorAll(".plot")];
   if (!plots.length) found.push("no figure at all");
   if (+document.documentElement.dataset.drawn !== plots.length) found.push("not as many figures drawn as there are");
   for (const plot of plots) {
     const drawing = plot.querySelector("svg.main-svg"), box = drawing && drawing.getBoundingClientRect();
     if (!box || box.width < 100 || box.height < 100) found.push(`${plot.id}: no drawing`);
-    else if (!plot.querySelector(".scatterlayer path, .barlayer path, .heatmaplayer image, .boxlayer path, .points path"))
+    else if (!plot.querySelector(".scatterlayer path, .barlayer path, .heatmaplayer image, .boxlayer path"))
       found.push(`${plot.id}: an empty drawing`);
-    if (box && box.right > innerWidth + 1) found.push(`${plot.id}: wider than the screen`);
+    if (box && box.right > screen + 1) found.push(`${plot.id}: wider than the screen`);
   }
   for (const image of document.images) if (!image.naturalWidth) found.push(`no picture: ${image.alt}`);
   const wide = document.documentElement.scrollWidth;
-  if (wide > innerWidth + 1) found.push(`the page is ${wide} wide on a screen of ${innerWidth}`);
+  if (wide > screen + 1) found.push(`the page is ${wide} wide on a screen of ${screen}`);
   return found;
 })()"""
 
