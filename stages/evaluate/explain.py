@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages import networks
 from stages.evaluate import gradcam, sanity
@@ -16,6 +17,7 @@ from stages.evaluate.sanity import Sanity
 from stages.networks import Classifier, Header
 
 _RANDOM_NETWORKS = 3
+_MOST = 32  # images that settle a random network's norms
 
 
 @dataclass(frozen=True)
@@ -68,4 +70,19 @@ def _random(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = networks.untrained(header).to(device)
+    _settle(network, images)
     return gradcam.spread(gradcam.maps(network, layer, images, classes, header.task), images.shape[1])
+
+
+def _settle(network: Classifier, images: Pixels) -> None:
+    """Give batch norms the statistics of these images: with none, a deep network's numbers vanish or overflow."""
+    some = images[np.arange(max(len(images), 2))[:_MOST] % len(images)]  # of one value a channel there is no spread
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.train()
+            module.momentum = None  # a plain mean: of one batch, the batch's own
+            module.reset_running_stats()
+    with torch.no_grad():
+        network(networks.to_input(torch.from_numpy(some).to(next(network.parameters()).device)))
+    network.eval()

@@ -69,7 +69,7 @@ def _by_hand(classifier, layer, pixels, targets):
         hook = classifier.get_submodule(layer.name).register_forward_hook(keep)
         logits = classifier(networks.to_input(torch.from_numpy(image[None])))
         hook.remove()
-        odds = logits[0, target] - torch.cat([logits[0, :target], logits[0, target + 1 :]]).exp().sum().log()
+        odds = logits[0, target] - torch.logsumexp(torch.cat([logits[0, :target], logits[0, target + 1 :]]), 0)
         (gradient,) = torch.autograd.grad(odds, kept[0])
         features = kept[0].detach()
         if layer.layout == "NHWC":
