@@ -60,8 +60,9 @@ def _of_exclusive(test: Judged, cuts: dict[str, float]) -> list[Group]:
     probability = test.scores[np.arange(len(actual)), actual]
     groups = []
     for k, name in enumerate(test.classes):
+        other = test.classes[1 - k] if test.task is Task.BINARY else "another"
         for kind, among, order in (
-            ("taken for another", (actual == k) & (said != k), probability),
+            (f"taken for {other}", (actual == k) & (said != k), probability),
             ("right", (actual == k) & (said == k), -probability),
         ):
             cases = [

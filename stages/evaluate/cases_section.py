@@ -15,11 +15,13 @@ from stages.reports.page import Picture
 SHEET = 3
 """Errors on the contact sheet, for each case of a class and kind."""
 
+_SITE = 6  # digits of a site's key: there are few
 _DIGITS = 12  # of a key on the page: enough for 'radrepro find', short enough to read out
 _NO_LAYER = (
     "There are no maps of where the model looks: this architecture has no feature map with places in it at this image "
     "size (a larger preprocess.size may give it one)."
 )
+_DOUBT = " (do not trust the maps: they hardly change with random weights)"
 _NO_PIXELS = "No test image is shown (evaluate.cases is 0), so there are no maps of where the model looks either."
 _HOW_TO_FIND = (
     "Keys are pseudonyms: 'radrepro find KEY' leads to the file, on a machine that has data/restricted/. errors.csv "
@@ -31,8 +33,13 @@ def strips(
     groups: Sequence[Group], explained: Explained | None, pixels: Mapping[int, Pixels]
 ) -> list[tuple[str, list[Picture]]]:
     """Each group as a strip; a map's overlay beside the plain image. ``pixels`` are (S, S), by row."""
+    checked = None if explained is None else explained.sanity
+    doubt = _DOUBT if checked is not None and checked["changes"] is False else ""
     return [
-        (group.title, [_picture(case.row, case.explained, case.caption, explained, pixels) for case in group.cases])
+        (
+            group.title + doubt,
+            [_picture(case.row, case.explained, case.caption, explained, pixels) for case in group.cases],
+        )
         for group in groups
     ]
 
@@ -83,9 +90,14 @@ def _picture(row: int, k: int, caption: str, explained: Explained | None, pixels
 
 def _told(row: Mapping[Hashable, Any]) -> str:
     facts = [
-        row[name][:_DIGITS] if name == "site" else row[name]
+        f"site {row[name][:_SITE]}" if name == "site" else row[name]
         for name in errors.FACTS
         if isinstance(row[name], str) and row[name]
     ]
-    said = f"{short(row['image'])}: {row['actual']}, said {row['said']}; the truth was given {row['probability']:.2f}."
-    return f"{said} {', '.join(facts)}." if facts else said
+    lines = [
+        short(row["image"]),
+        f"{row['actual']}, said {row['said']}",
+        f"(gave the truth {row['probability']:.2f})",
+        ", ".join(facts),
+    ]
+    return "\n".join(filter(None, lines))

@@ -21,7 +21,7 @@ from stages.networks import Classifier, to_input
 Maps = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-ALPHA = 0.6
+ALPHA = 0.5
 """Opacity of the colour where a map is highest; in proportion to the map elsewhere, so that where it is 0 the image
 is as it was."""
 

@@ -59,7 +59,7 @@ def test_every_report_draws_all_its_figures_in_a_browser(built: Clone, tmp_path:
 
 def test_a_key_on_the_contact_sheet_leads_to_its_file(built: Clone) -> None:
     (worst,) = list(csv.DictReader(built.read("reports/recipes/scratch/errors.csv").splitlines()))[:1]
-    assert f"{worst['image'][:12]}: {worst['actual']}, said" in built.read("reports/recipes/scratch/report.html")
+    assert f"{worst['image'][:12]}\n{worst['actual']}, said" in built.read("reports/recipes/scratch/report.html")
     (row,) = csv.DictReader(built.run("radrepro", "find", worst["image"][:12]).stdout.splitlines())
     assert (built.path / row["path"]).is_file()
     assert row["batch"] == worst["batch"]

@@ -65,7 +65,8 @@ def test_cases_are_the_most_confident_of_their_class_and_kind(judged) -> None:
     assert len(groups) == 2 * len(test.classes)
     for k, name in enumerate(test.classes):
         exclusive = test.task is not Task.MULTILABEL
-        titles = ("taken for another", "right") if exclusive else ("missed, or found where it is not", "found")
+        other = "another" if test.task is Task.MULTICLASS else test.classes[1 - k]
+        titles = (f"taken for {other}", "right") if exclusive else ("missed, or found where it is not", "found")
         for kind, right in zip(titles, (False, True), strict=True):
             expected = []
             for row in range(60):
@@ -89,7 +90,7 @@ def test_without_cases_or_without_errors_there_is_no_empty_strip(judged) -> None
     perfect = Judged(test.task, test.classes, test.labels, np.nan_to_num(test.labels))
     titles = [group.title for group in cases.of_each_class(perfect, cuts, 3)]
     assert len(titles) == len(test.classes)
-    assert not any("missed" in title or "another" in title for title in titles)
+    assert not any("missed" in title or "taken for" in title for title in titles)
     assert cases_section.sheet(cases_section.worst(errors.table(perfect, cuts, _images(60)), 3), {}) == []
 
 
@@ -124,7 +125,8 @@ def test_the_sheet_shows_each_of_the_worst_images_once_with_a_key_that_find_take
     assert len(pictures) == 6
     assert len({int(picture.pixels[0, 0]) for picture in pictures}) == 6
     first = pictures[0]
-    assert first.caption.startswith(f"{table['image'][0][:12]}: {table['actual'][0]}, said {table['said'][0]};")
+    assert first.caption.startswith(f"{table['image'][0][:12]}\n{table['actual'][0]}, said {table['said'][0]}\n")
+    assert "site ffffff" in first.caption
     assert "nan" not in first.caption.lower()
     assert "None" not in first.caption
 
@@ -146,7 +148,16 @@ def test_a_map_stands_beside_the_image_and_an_empty_one_is_told() -> None:
     assert second == Picture(pixels[1], "second (nothing in the image speaks for it)")
     said = " ".join(cases_section.notes(seen, pixels=True))
     assert "backbone.layer4: 7 by 7 places" in said
-    assert "at most 60% opaque" in said
+    assert "at most 50% opaque" in said
+
+
+def test_maps_that_fail_their_check_are_marked_where_they_stand() -> None:
+    pixels, group = {0: np.zeros((8, 8), np.uint8)}, cases.Group("sick: right", [cases.Case(0, 1, "c")])
+    for changes, marked in ((True, False), (False, True), (None, False)):
+        checked = {"spearman": 0.9, "ssim": 0.9, "images": 1, "networks": 3, "changes": changes}
+        seen = explain.Explained(None, {(0, 1): np.ones((8, 8), np.float32)}, checked)
+        ((title, _),) = cases_section.strips([group], seen, pixels)
+        assert ("do not trust" in title) == marked
 
 
 def test_where_no_pixels_may_show_the_report_says_so() -> None:
