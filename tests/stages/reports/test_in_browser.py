@@ -66,6 +66,27 @@ def test_dark_is_dark_and_paper_is_white(chromium: browser.Browser, tmp_path: Pa
     assert chromium.pdf().startswith(b"%PDF")
 
 
+def test_on_paper_each_figure_is_as_wide_as_its_frame_and_back_on_the_screen_as_before(
+    chromium: browser.Browser, tmp_path: Path
+) -> None:
+    """A4 without margins of 1 cm is 717 CSS pixels wide."""
+    widths = (
+        "[...document.querySelectorAll('.plot')].map(p => p.querySelector('.main-svg').getBoundingClientRect().width)"
+    )
+    inside = """[...document.querySelectorAll('.plot')].every(plot => {
+      const svg = plot.querySelector('.main-svg'), frame = plot.getBoundingClientRect(), box = svg.getBoundingClientRect();
+      return box.left >= frame.left - 1 && box.right <= frame.right + 1 && svg.viewBox.baseVal.width <= frame.width + 1;
+    })"""
+    chromium.open(_write(tmp_path, FIGURES).as_uri(), 717)
+    before = chromium.evaluate(widths)
+    chromium.look(media="print")
+    assert chromium.evaluate(inside)
+    assert chromium.evaluate("document.querySelectorAll('.main-svg[viewBox]').length") >= len(FIGURES)
+    chromium.look()
+    assert chromium.evaluate("document.querySelectorAll('.main-svg[viewBox]').length") == 0
+    assert chromium.evaluate(widths) == before
+
+
 def test_the_check_sees_a_script_that_throws_a_figure_that_is_empty_and_what_is_fetched(
     chromium: browser.Browser, tmp_path: Path
 ) -> None:
