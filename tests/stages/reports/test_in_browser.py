@@ -69,12 +69,12 @@ def test_dark_is_dark_and_paper_is_white(chromium: browser.Browser, tmp_path: Pa
 def test_on_paper_each_figure_is_as_wide_as_its_frame_and_back_on_the_screen_as_before(
     chromium: browser.Browser, tmp_path: Path
 ) -> None:
-    """A4 without margins of 1 cm is 717 CSS pixels wide."""
-    widths = (
-        "[...document.querySelectorAll('.plot')].map(p => p.querySelector('.main-svg').getBoundingClientRect().width)"
-    )
+    """A4 less margins of 1 cm is 717 CSS pixels wide."""
+    plots = "[...document.querySelectorAll('.plot')]"
+    widths = f"{plots}.map(plot => plot.querySelector('.main-svg').getBoundingClientRect().width)"
     inside = """[...document.querySelectorAll('.plot')].every(plot => {
-      const svg = plot.querySelector('.main-svg'), frame = plot.getBoundingClientRect(), box = svg.getBoundingClientRect();
+      const svg = plot.querySelector('.main-svg'), frame = plot.getBoundingClientRect();
+      const box = svg.getBoundingClientRect();
       return box.left >= frame.left - 1 && box.right <= frame.right + 1 && svg.viewBox.baseVal.width <= frame.width + 1;
     })"""
     chromium.open(_write(tmp_path, FIGURES).as_uri(), 717)
@@ -82,6 +82,7 @@ def test_on_paper_each_figure_is_as_wide_as_its_frame_and_back_on_the_screen_as_
     chromium.look(media="print")
     assert chromium.evaluate(inside)
     assert chromium.evaluate("document.querySelectorAll('.main-svg[viewBox]').length") >= len(FIGURES)
+    assert chromium.evaluate("document.querySelector('table').getBoundingClientRect().right <= innerWidth + 1")
     chromium.look()
     assert chromium.evaluate("document.querySelectorAll('.main-svg[viewBox]').length") == 0
     assert chromium.evaluate(widths) == before
