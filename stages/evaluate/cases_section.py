@@ -21,6 +21,7 @@ _NO_LAYER = (
     "There are no maps of where the model looks: this architecture has no feature map with places in it at this image "
     "size (a larger preprocess.size may give it one)."
 )
+_FACT = {"age_band": "age {}", "site": "site {}"}
 _DOUBT = " (do not trust the maps: they hardly change with random weights)"
 _NO_PIXELS = "No test image is shown (evaluate.cases is 0), so there are no maps of where the model looks either."
 _HOW_TO_FIND = (
@@ -90,7 +91,7 @@ def _picture(row: int, k: int, caption: str, explained: Explained | None, pixels
 
 def _told(row: Mapping[Hashable, Any]) -> str:
     facts = [
-        f"site {row[name][:_SITE]}" if name == "site" else row[name]
+        _FACT.get(name, "{}").format(row[name][:_SITE] if name == "site" else row[name])
         for name in errors.FACTS
         if isinstance(row[name], str) and row[name]
     ]

@@ -96,7 +96,7 @@ def test_without_cases_or_without_errors_there_is_no_empty_strip(judged) -> None
 
 def test_every_wrong_decision_is_listed_once_the_worst_first(judged, workspace) -> None:
     test, cuts = judged
-    table = errors.table(test, cuts, _images(60))
+    table = errors.table(test, cuts, _images(60).assign(path="Doe^Jane/IM1"))
     expected = []
     for row in range(60):
         for k, name in enumerate(test.classes):
@@ -108,6 +108,7 @@ def test_every_wrong_decision_is_listed_once_the_worst_first(judged, workspace) 
     error_table.write("a_recipe", table)
     found = error_table.read("a_recipe")
     assert list(found) == error_table.COLUMNS
+    assert "Doe" not in error_table.path("a_recipe").read_text(encoding="utf-8")
     assert sorted(zip(found["image"], found["actual"], found["probability"], strict=True)) == sorted(expected)
     assert found["probability"].is_monotonic_increasing
     assert (found["actual"] != found["said"]).all()
