@@ -200,12 +200,17 @@ def save_classifier(path: Path, classifier: Classifier, header: Header) -> None:
 def load_classifier(path: Path) -> tuple[Classifier, Header]:
     """What :func:`save_classifier` wrote. Raises as :func:`load_backbone` does."""
     state, header = _read(path, MODEL_FORMAT)
+    classifier = untrained(header)
+    load_state(classifier, state, str(path))
+    return classifier, header
+
+
+def untrained(header: Header) -> Classifier:
+    """The classifier of ``header`` as it starts, with random weights from torch's generator."""
     backbone, features = build_backbone(header.architecture, header.image_size, header.black_white)
     if header.blocks:
         features = blocks.truncate(backbone, header.blocks, header.image_size)
-    classifier = Classifier(backbone, features, len(header.classes), header.hidden)
-    load_state(classifier, state, str(path))
-    return classifier, header
+    return Classifier(backbone, features, len(header.classes), header.hidden)
 
 
 def _remove_last_layer(network: nn.Module) -> None:

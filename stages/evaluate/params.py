@@ -23,4 +23,5 @@ class EvaluateParams(Section):
     """How often prediction sets are to hold the truth: val calibrates them for it (:mod:`stages.judging.conformal`)."""
 
     cases: int = Field(default=8, ge=0, le=100)
-    """Right and wrong test images that the report shows, of each; 0 where no pixels may go where reports go."""
+    """Right and wrong test images of each class that the report shows, of each, with maps of where the model looks; of
+    the worst errors three times as many. 0 where no pixels may go where reports go."""

@@ -1,9 +1,9 @@
 """The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
@@ -13,7 +13,7 @@ from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import NAMES, Judged
-from stages.reports.page import Fact, Figure, Page, Table, with_interval
+from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -39,10 +39,11 @@ def build(
     resamples: Resamples,
     history: pd.DataFrame,
     training: Training,
-    pixels: npt.NDArray[np.uint8],
     section: EvaluateParams,
+    pictures: Sequence[tuple[str, Sequence[Picture]]],
+    notes: Sequence[str],
 ) -> Page:
-    """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
+    """The page. ``resamples`` are those of test; ``pictures`` and ``notes`` on them are of the cases' section."""
     found = metrics["test"]
     figures = [
         _forest(metrics),
@@ -61,8 +62,8 @@ def build(
         facts=_facts(metrics, cohort, training, section),
         figures=figures,
         tables=[_table(metrics), *_more_than_one(metrics), _operating(metrics, section)],
-        pictures=cases.strips(test, metrics["thresholds"], pixels, section.cases),
-        notes=_notes(cohort.task),
+        pictures=pictures,
+        notes=[*notes, *_notes(cohort.task)],
     )
 
 

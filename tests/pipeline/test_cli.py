@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.conftest import run
 
-COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "times", "ui", "sweep"]
+COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "find", "times", "ui", "sweep"]
 
 
 def radrepro(*arguments: str) -> "subprocess.CompletedProcess[str]":
