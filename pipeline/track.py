@@ -132,7 +132,7 @@ def _pretraining(
     with runs.run(client, experiment, f"self_supervised.{made.name}", marks | source, parent) as run:
         measured = curves + runs.metrics(numbers | _trained(made.cost))
         runs.record(client, run, params=describe.flat(made.params | words), metrics=measured)
-        client.log_inputs(run, [one for one in data if one.dataset.name != Subset.TEST])
+        client.log_inputs(run, [one for one in data if one.dataset.name in {Subset.TRAIN, Subset.VAL}])
         files = (pretraining.loss_path, pretraining.probe_path, pretraining.record_path)
         runs.upload(client, run, {path(made.name): "training" for path in files})
 

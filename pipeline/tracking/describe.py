@@ -10,7 +10,6 @@ from pipeline.lineage import Chain, File, Join, Stage
 from pipeline.tracking.results import Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages.artifacts import intake
-from stages.artifacts.cohort import Subset
 from stages.artifacts.intake import Counts
 
 RUN_LIMIT = 8000
@@ -93,7 +92,7 @@ def _comparison(results: Results) -> str:
 def _data(results: Results) -> str:
     cohort = results.cohort
     rows = []
-    for subset in Subset:
+    for subset in cohort.sides:
         frame = cohort.subset(subset).frame
         classes = [str(int((frame[f"label:{name}"] == 1).sum())) for name in cohort.classes]
         rows.append([subset.value, str(len(frame)), str(frame["patient"].nunique()), *classes])

@@ -86,6 +86,26 @@ class Params(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _external_is_known_and_not_all(self) -> Self:
+        external = self.split.external
+        for batch in external.batches:
+            if batch not in self.batches:
+                raise ValueError(
+                    f"split.external.batches: '{batch}' is not one of batches ({', '.join(self.batches)}): correct it"
+                )
+        if set(external.batches) == set(self.batches):
+            raise ValueError("split.external.batches: holds out every batch, and none is left to train on")
+        for name, recipe in self.recipes.items():
+            target = getattr(recipe, "target", None)
+            held = {"batch": external.batches, "site": external.sites}
+            if target and target.value in held.get(target.column, []):
+                raise ValueError(
+                    f"recipes.{name}.target.value: '{target.value}' is held out whole by split.external, so its images "
+                    "are not trained on: choose another target, or take it out of split.external"
+                )
+        return self
+
     def _require_a_start(self, name: str) -> None:
         """Raise ValueError if what ``name`` starts from leads back to it."""
         chain = [name]
