@@ -13,6 +13,7 @@ from stages.params import Section
 from stages.phantom.params import PhantomParams
 from stages.preprocess.params import PreprocessParams
 from stages.pretrain.params import SelfSupervised
+from stages.shortcuts.params import ShortcutsParams
 from stages.split.params import SplitParams
 from stages.track_params import TrackParams
 from stages.weights.params import WeightsEntry
@@ -39,6 +40,7 @@ class Params(Section):
     weights: dict[Name, WeightsEntry] = Field(min_length=1)
     self_supervised: dict[Name, SelfSupervised]
     features: FeaturesParams
+    shortcuts: ShortcutsParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
     evaluate: EvaluateParams
     track: TrackParams
