@@ -24,8 +24,9 @@ def fact(found: Shortcuts) -> Fact:
 def table(found: Shortcuts, auroc: Mapping[str, float | None] | None = None) -> Table:
     """Every check with its AUROC on test and its verdict; ``auroc`` is the model's own on test, for comparison."""
     rows = [["the model, from the image", "the label", _interval(auroc), ""]] if auroc else []
-    for name, check in found["labels"].items():
-        rows.append([_CHECKS[name], "the label", _interval(check["auroc"]), check["verdict"]])
+    for name, words in _CHECKS.items():
+        check = found["labels"][name]
+        rows.append([words, "the label", _interval(check["auroc"]), check["verdict"]])
         for label, entry in check["per_class"].items() if len(check["per_class"]) > 1 else ():
             rows.append(["", label, _interval(entry), ""])
     for column, origin in found["origins"].items():
