@@ -23,7 +23,8 @@ class Shortcuts(TypedDict):
     labels: dict[str, Any]
     """By what tells the label (nuisance, metadata, demographics): ``auroc``, ``per_class``, ``columns``."""
     origins: dict[str, Any]
-    """By batch, site, manufacturer: ``from_features``, ``from_nuisance``, ``label_from_origin`` (the worst class)."""
+    """By batch, site, manufacturer: ``from_features``, ``from_nuisance`` (of the ``group`` told best), and
+    ``label_from_origin`` (of the ``class`` told best)."""
     permuted: dict[str, Any]
     """Of labels permuted within train, from nuisance and from features: ``mean``, ``sd``, ``permutations``."""
     warnings: list[str]

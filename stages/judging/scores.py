@@ -48,6 +48,14 @@ def score(found: Influence, most: float) -> Score:
     return Score(value, max(0.0, float(middle - reach)), min(1.0, float(middle + reach)), found)
 
 
+def of_area(found: Influence, positive: float, negative: float) -> Score:
+    """The interval of an AUROC of so many patients with a finding and without.
+
+    It rests on their harmonic mean, twice, at most: by simulation intervals then cover as they should near 1, too.
+    """
+    return score(found, 4 * positive * negative / (positive + negative) if positive + negative else 0)
+
+
 def gap(one: Score, other: Score) -> Gap:
     """``one`` less ``other``, whose patients may be the same in part: the influences are over the same ones.
 

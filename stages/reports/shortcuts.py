@@ -31,8 +31,8 @@ def table(found: Shortcuts, auroc: Mapping[str, float | None] | None = None) -> 
             rows.append(["", label, _interval(entry), ""])
     for column, origin in found["origins"].items():
         rows.append([f"the {column}", origin["class"], _interval(origin["label_from_origin"]), origin["verdict"]])
-        rows.append(["the frozen backbone's features", f"the {column}", _interval(origin["from_features"]), ""])
-        rows.append([_CHECKS["nuisance"], f"the {column}", _interval(origin["from_nuisance"]), ""])
+        rows.append(["the frozen backbone's features", f"a {column}", _interval(origin["from_features"]), ""])
+        rows.append([_CHECKS["nuisance"], f"a {column}", _interval(origin["from_nuisance"]), ""])
     for name, chance in found["permuted"].items():
         what = "the frozen backbone's features" if name == "features" else _CHECKS[name]
         spread = "-" if chance["mean"] is None else f"{chance['mean']:.3f} (sd {chance['sd']:.3f})"

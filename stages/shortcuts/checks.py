@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.artifacts.cohort import Task
 from stages.artifacts.shortcuts import OK, UNDEFINED, WARNING
-from stages.judging import bootstrap, influence
+from stages.judging import bootstrap, influence, scores
 from stages.runtime import UserError
 from stages.shortcuts import learners, tables
 
@@ -68,9 +68,11 @@ def labels(sides: Sides, check: str, columns: dict[str, str], warn_above: float,
         return {"columns": [], "auroc": _nothing(), "per_class": {}, "verdict": UNDEFINED, "rule": rule, "words": ""}
     table = tables.encode(sides.rows, {name: columns[name] for name in used}, sides.train)
     train, test = sides.train, ~sides.train
-    scores = learners.forest(table[train], sides.labels[train], table[test], sides.task, seed)
-    areas = {sides.classes[k]: _area(sides, sides.labels[test, k], scores[:, k]) for k in sides.judged}
-    per_class = {name: area.interval((0, 1)) for name, area in areas.items()}
+    said = learners.forest(table[train], sides.labels[train], table[test], sides.task, seed)
+    areas = {sides.classes[k]: _area(sides, sides.labels[test, k], said[:, k]) for k in sides.judged}
+    per_class = {
+        sides.classes[k]: _interval(sides, sides.labels[test, k], areas[sides.classes[k]]) for k in sides.judged
+    }
     return {
         "columns": used,
         "auroc": influence.mean(list(areas.values())).interval((0, 1)),
@@ -107,22 +109,20 @@ def origin(sides: Sides, column: str, features: Floats, warn_above: float, seed:
         "from_features": learners.Ridge(features[here][chosen]).scores(target[chosen], features[here][test]),
         "from_nuisance": learners.forest(table[train], target[train], table[test], part.task, seed),
     }
-    found: dict[str, Any] = {
-        how: influence.mean([_area(part, target[test, k], scores[:, k]) for k in range(len(kept))]).interval((0, 1))
-        for how, scores in by.items()
-    }
+    found = {how: _best(part, target[test], said) for how, said in by.items()}
     told = _label_from_origin(sides, here, target)
     worst = max(told, key=lambda name: told[name]["low"] or 0.0)
-    lows = [found["from_features"]["low"], told[worst]["low"]]
-    unknown = any(low is None for low in lows)
-    return found | {
+    lows = [max(entry["low"] or 0.0 for entry in found.values()), told[worst]["low"] or 0.0]
+    unknown = any(entry["low"] is None for entry in (*found.values(), told[worst]))
+    return {
+        **found,
         "label_from_origin": told[worst],
         "class": worst,
-        "groups": kept if column != "site" else len(kept),
-        "verdict": UNDEFINED if unknown else WARNING if min(lows) > warn_above else OK,
+        "groups": len(kept),
+        "verdict": WARNING if min(lows) > warn_above else UNDEFINED if unknown else OK,
         "rule": (
-            f"warning if the lower bounds are above {warn_above:g} both of the {column} from the backbone's features "
-            f"and of a class from the {column} alone"
+            f"warning if the lower bounds are above {warn_above:g} both of a {column} from features or nuisances and of "
+            f"a class from the {column} alone"
         ),
     }
 
@@ -165,14 +165,16 @@ def warnings(found_labels: dict[str, Any], found_origins: dict[str, Any]) -> lis
             name, entry = max(found["per_class"].items(), key=lambda item: item[1]["low"] or 0.0)
             words = found["words"]
             said.append(
-                f"{words[0].upper()}{words[1:]} alone tell '{name}' on test with AUROC {_interval(entry)}: a model may "
+                f"{words[0].upper()}{words[1:]} alone tell '{name}' on test with AUROC {_words(entry)}: a model may "
                 "have learnt them instead of the disease."
             )
     for column, found in found_origins.items():
         if found["verdict"] == WARNING:
+            by = max(("from_features", "from_nuisance"), key=lambda how: found[how]["low"] or 0.0)
+            from_ = {"from_features": "the frozen backbone's features", "from_nuisance": _WORDS["nuisance"]}[by]
             said.append(
-                f"The {column} alone tells '{found['class']}' with AUROC {_interval(found['label_from_origin'])}, and "
-                f"the backbone's features tell the {column} (AUROC {_interval(found['from_features'])})."
+                f"The {column} alone tells '{found['class']}' with AUROC {_words(found['label_from_origin'])}, and the "
+                f"{column} can be told from {from_} (AUROC {_words(found[by])})."
             )
     return said
 
@@ -185,21 +187,39 @@ def _label_from_origin(sides: Sides, here: Flags, target: Floats) -> dict[str, A
     for k in sides.judged:
         known = train & ~np.isnan(labels_[:, k])
         share = (target[known].T @ labels_[known, k]) / np.maximum(target[known].sum(axis=0), 1)
-        found[sides.classes[k]] = _area(part, labels_[~train, k], target[~train] @ share).interval((0, 1))
+        area = _area(part, labels_[~train, k], target[~train] @ share)
+        found[sides.classes[k]] = _interval(part, labels_[~train, k], area)
     return found
 
 
-def _area(sides: Sides, labels_: Floats, scores: Floats) -> influence.Influence:
+def _best(sides: Sides, labels_: Floats, said: Floats) -> dict[str, Any]:
+    """The AUROC of the group of the origin that is told best, with its interval, and its name."""
+    found = {
+        name: _interval(sides, labels_[:, k], _area(sides, labels_[:, k], said[:, k]))
+        for k, name in enumerate(sides.classes)
+    }
+    best = max(found, key=lambda name: found[name]["low"] or 0.0)
+    return {**found[best], "group": best}
+
+
+def _area(sides: Sides, labels_: Floats, said: Floats) -> influence.Influence:
     """AUROC of test's images."""
     names, member = np.unique(sides.rows["patient"].to_numpy(dtype=str)[~sides.train], return_inverse=True)
-    if np.isnan(scores).any():
+    if np.isnan(said).any():
         return influence.Influence(np.nan, np.full(len(names), np.nan))
-    return influence.auroc(labels_, scores, member, len(names))
+    return influence.auroc(labels_, said, member, len(names))
 
 
-def _mean_area(sides: Sides, labels_: Floats, scores: Floats) -> float:
+def _interval(sides: Sides, labels_: Floats, area: influence.Influence) -> dict[str, Any]:
+    patients = sides.rows["patient"].to_numpy(dtype=str)[~sides.train]
+    positive, negative = (len(np.unique(patients[labels_ == value])) for value in (1, 0))
+    found = scores.of_area(area, positive, negative)
+    return dict(bootstrap.entry(found.value, found.low, found.high))
+
+
+def _mean_area(sides: Sides, labels_: Floats, said: Floats) -> float:
     """Over the classes that can be judged; NaN if none can."""
-    areas = np.array([_area(sides, labels_[:, k], scores[:, k]).value for k in sides.judged])
+    areas = np.array([_area(sides, labels_[:, k], said[:, k]).value for k in sides.judged])
     return float(np.nanmean(areas)) if not np.isnan(areas).all() else np.nan
 
 
@@ -224,5 +244,5 @@ def _nothing() -> bootstrap.Interval:
     return bootstrap.entry(np.nan, np.nan, np.nan)
 
 
-def _interval(entry: dict[str, float]) -> str:
+def _words(entry: dict[str, Any]) -> str:
     return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
