@@ -43,8 +43,10 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
 def note(metrics: Mapping[str, Any]) -> str:
     """What is known of how the model does elsewhere."""
     if "external" not in metrics:
-        return "Test patients are a random part of the same hospitals' patients: nothing is known of how the model does "
-            "elsewhere."
+        return (
+            "Test patients are a random part of the same hospitals' patients: nothing is known of how the model does "
+            "in others."
+        )
     return (
         "Test patients are of the hospitals that trained the model; external ones are of batches or sites that were "
         "held out whole. Another hospital still may be unlike both."

@@ -10,6 +10,7 @@ difference of the intervals of both sides (Newcombe 1998; of sides that share pa
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from stages.judging.influence import Influence
@@ -48,12 +49,14 @@ def score(found: Influence, most: float) -> Score:
     return Score(value, max(0.0, float(middle - reach)), min(1.0, float(middle + reach)), found)
 
 
-def of_area(found: Influence, positive: float, negative: float) -> Score:
-    """The interval of an AUROC of so many patients with a finding and without.
+def of_area(found: Influence, positive: npt.ArrayLike, negative: npt.ArrayLike) -> Score:
+    """The interval of an AUROC of so many patients with a finding and without; of several classes, of their mean.
 
-    It rests on their harmonic mean, twice, at most: by simulation intervals then cover as they should near 1, too.
+    It rests on twice their harmonic mean at most: by simulation intervals then cover as they should near 1, too.
     """
-    return score(found, 4 * positive * negative / (positive + negative) if positive + negative else 0)
+    several = np.atleast_1d(np.asarray(positive, dtype=float)), np.atleast_1d(np.asarray(negative, dtype=float))
+    most = 4 * several[0] * several[1] / np.maximum(several[0] + several[1], 1)
+    return score(found, float(most.sum()))
 
 
 def gap(one: Score, other: Score) -> Gap:

@@ -6,7 +6,8 @@ exclude 0 by chance, so a probability adjusted for all of them (Holm 1979) stand
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ Flags = npt.NDArray[np.bool_]
 ATTRIBUTES = ("sex", "age", "site", "manufacturer", "modality", "view", "body_part", "batch")
 NOT_STATED = "not stated"
 METRICS = ("auroc", "sensitivity", "specificity")
+_SHARES = {"sensitivity": 1.0, "specificity": 0.0}
 
 
 def attributes(rows: pd.DataFrame, age_bands: Sequence[int]) -> pd.DataFrame:
@@ -57,88 +59,109 @@ def judge(
         Thresholds by class.
     """
     names, member = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    everyone = _Side(images, images.called(cuts), member, len(names))
+    labels = list(_labels(images, cuts, member, len(names)))
     found: dict[str, Any] = {}
     for attribute in groups:
         values = groups[attribute].to_numpy(dtype=str)
         present = np.unique(values)
         if len(present) > 1:
-            found[str(attribute)] = {str(value): _group(everyone, values == value, smallest) for value in present}
+            found[str(attribute)] = {
+                str(value): {
+                    "images": int((values == value).sum()),
+                    "patients": _count(member[values == value]),
+                    **_group(labels, values == value, smallest),
+                }
+                for value in present
+            }
     _adjust(found)
     return found
 
 
-class _Side(NamedTuple):
-    """Images with their decisions (N, K') and patients."""
+@dataclass(frozen=True)
+class _Label:
+    """One class's images whose label is known, (n) each, by rising score: sorted once, they are quick to rank again."""
 
-    images: Judged
+    name: str
+    rows: npt.NDArray[np.intp]
+    labels: Floats
+    scores: Floats
     called: Flags
     member: npt.NDArray[np.intp]
     patients: int
+    """In all."""
 
-    def part(self, rows: Flags) -> "_Side":
-        return _Side(self.images.part(rows), self.called[rows], self.member[rows], self.patients)
+    def part(self, rows: Flags) -> "_Label":
+        """Those among ``rows`` (N)."""
+        here = rows[self.rows]
+        return _Label(
+            self.name,
+            self.rows[here],
+            self.labels[here],
+            self.scores[here],
+            self.called[here],
+            self.member[here],
+            self.patients,
+        )
 
-    def count(self, rows: Flags) -> int:
-        """Patients of these images."""
-        return int(np.count_nonzero(np.bincount(self.member[rows], minlength=1)))
+    def sizes(self) -> tuple[int, int]:
+        """Patients with a positive image, and with a negative one."""
+        return _count(self.member[self.labels == 1]), _count(self.member[self.labels == 0])
 
-    def sizes(self) -> npt.NDArray[np.intp]:
-        """(K', 2) patients with a positive image of each class, and with a negative one."""
-        labels = self.images.labels[:, list(self.images.columns)]
-        return np.array([[self.count(label == value) for value in (1, 0)] for label in labels.T])
+    def area(self) -> Influence:
+        return influence.auroc(self.labels, self.scores, self.member, self.patients)
+
+    def share(self, value: float) -> Influence:
+        """Of the images with this label, the share that is called so, and what each patient adds to its error."""
+        among = self.labels == value
+        right = (self.called[among] == (value == 1)).astype(float)
+        member, share = self.member[among], float(right.mean())
+        patients = _count(member)
+        added = np.bincount(member, right - share, minlength=self.patients) / len(right)
+        return Influence(share, added * np.sqrt(patients / (patients - 1)))
 
 
-def _group(everyone: _Side, rows: Flags, smallest: int) -> dict[str, Any]:
-    group, rest = everyone.part(rows), everyone.part(~rows)
-    sizes, others = group.sizes(), rest.sizes()
-    enough, both = (sizes >= smallest).all(axis=1), (others >= smallest).all(axis=1)
-    counted = np.flatnonzero(enough & both if (enough & both).any() else enough)
-    positives = (group.images.labels[:, list(group.images.columns)] == 1).sum(axis=0).tolist()
-    found: dict[str, Any] = {
-        "images": int(rows.sum()),
-        "patients": group.count(np.ones(int(rows.sum()), dtype=bool)),
-        "positives": dict(zip(group.images.counted, positives, strict=True)),
-    }
-    if not len(counted):
+def _labels(images: Judged, cuts: Mapping[str, float], member: npt.NDArray[np.intp], patients: int) -> Iterator[_Label]:
+    called = images.called(cuts)
+    for at, (k, name) in enumerate(zip(images.columns, images.counted, strict=True)):
+        order = np.argsort(images.scores[:, k], kind="stable")
+        order = order[~np.isnan(images.labels[order, k])]
+        yield _Label(
+            name, order, images.labels[order, k], images.scores[order, k], called[order, at], member[order], patients
+        )
+
+
+def _group(labels: Sequence[_Label], rows: Flags, smallest: int) -> dict[str, Any]:
+    ours, theirs = [label.part(rows) for label in labels], [label.part(~rows) for label in labels]
+    enough, others = ([min(label.sizes()) >= smallest for label in side] for side in (ours, theirs))
+    found: dict[str, Any] = {"positives": {label.name: int((label.labels == 1).sum()) for label in ours}}
+    both = [at for at in range(len(labels)) if enough[at] and others[at]]
+    counted = both or [at for at in range(len(labels)) if enough[at]]
+    if not counted:
         return found
-    comparable = bool((enough & both).any())
-    theirs = _scores(rest, counted, others) if comparable else None
-    for name, score in _scores(group, counted, sizes).items():
-        gap = scores.gap(score, theirs[name]) if theirs else None
+    rest = _scores([theirs[at] for at in counted]) if both else None
+    for name, score in _scores([ours[at] for at in counted]).items():
         found[name] = {
             **bootstrap.entry(score.value, score.low, score.high),
-            "classes": [group.images.counted[at] for at in counted],
-            "gap": _gap(gap) if gap else None,
+            "classes": [labels[at].name for at in counted],
+            "gap": _gap(scores.gap(score, rest[name])) if rest else None,
         }
     return found
 
 
-def _scores(side: _Side, counted: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]) -> dict[str, Score]:
-    """Each of ``METRICS``, a mean over the classes ``counted``."""
-    parts: dict[str, list[Influence]] = {name: [] for name in METRICS}
-    columns = list(side.images.columns)
-    for at in counted:
-        labels, called = side.images.labels[:, columns[at]], side.called[:, at]
-        area = influence.auroc(labels, side.images.scores[:, columns[at]], side.member, side.patients)
-        parts["auroc"].append(area)
-        parts["sensitivity"].append(_share(called, labels == 1, side))
-        parts["specificity"].append(_share(~called, labels == 0, side))
-    positive, negative = sizes[counted].T.astype(float)
-    most = {
-        "auroc": (4 * positive * negative / (positive + negative)).sum(),
-        "sensitivity": positive.sum(),
-        "specificity": negative.sum(),
+def _scores(labels: Sequence[_Label]) -> dict[str, Score]:
+    """Each of ``METRICS``, a mean over the labels."""
+    positive, negative = np.array([label.sizes() for label in labels]).T
+    shares = {name: [label.share(value) for label in labels] for name, value in _SHARES.items()}
+    return {
+        "auroc": scores.of_area(influence.mean([label.area() for label in labels]), positive, negative),
+        "sensitivity": scores.score(influence.mean(shares["sensitivity"]), positive.sum()),
+        "specificity": scores.score(influence.mean(shares["specificity"]), negative.sum()),
     }
-    return {name: scores.score(influence.mean(found), most[name]) for name, found in parts.items()}
 
 
-def _share(right: Flags, among: Flags, side: _Side) -> Influence:
-    """The share of the images ``among`` that are ``right``, and what each patient adds to its error."""
-    value = float(right[among].mean())
-    patients = side.count(among)
-    added = np.bincount(side.member[among], right[among] - value, minlength=side.patients) / among.sum()
-    return Influence(value, added * np.sqrt(patients / (patients - 1)))
+def _count(member: npt.NDArray[np.intp]) -> int:
+    """How many patients there are among these."""
+    return int(np.count_nonzero(np.bincount(member)))
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

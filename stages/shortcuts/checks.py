@@ -121,8 +121,8 @@ def origin(sides: Sides, column: str, features: Floats, warn_above: float, seed:
         "groups": len(kept),
         "verdict": WARNING if min(lows) > warn_above else UNDEFINED if unknown else OK,
         "rule": (
-            f"warning if the lower bounds are above {warn_above:g} both of a {column} from features or nuisances and of "
-            f"a class from the {column} alone"
+            f"warning if the lower bounds are above {warn_above:g} both of a {column} from features or nuisances and "
+            f"of a class from the {column} alone"
         ),
     }
 

@@ -65,7 +65,7 @@ def test_without_an_external_side_there_is_none_and_the_other_sides_are_the_same
     assert "external" not in found
     assert (found["val"], found["test"]) == (both["val"], both["test"])
     assert section.facts(found) == section.tables(found) == []
-    assert "nothing is known" in section.note(found)
+    assert "nothing is known of how" in section.note(found)
 
 
 def test_an_external_side_of_one_class_has_what_can_be_said_of_it() -> None:
