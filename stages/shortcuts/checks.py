@@ -75,7 +75,7 @@ def labels(sides: Sides, check: str, columns: dict[str, str], warn_above: float,
     }
     return {
         "columns": used,
-        "auroc": influence.mean(list(areas.values())).interval((0, 1)),
+        "auroc": _interval(sides, sides.labels[test][:, sides.judged], influence.mean(list(areas.values()))),
         "per_class": per_class,
         "verdict": _verdict([entry["low"] for entry in per_class.values()], warn_above),
         "rule": rule,
@@ -211,8 +211,10 @@ def _area(sides: Sides, labels_: Floats, said: Floats) -> influence.Influence:
 
 
 def _interval(sides: Sides, labels_: Floats, area: influence.Influence) -> dict[str, Any]:
+    """95 %, of an AUROC of labels (n), or of a mean over labels (n, K)."""
     patients = sides.rows["patient"].to_numpy(dtype=str)[~sides.train]
-    positive, negative = (len(np.unique(patients[labels_ == value])) for value in (1, 0))
+    each = labels_.reshape(len(labels_), -1).T
+    positive, negative = ([len(np.unique(patients[label == value])) for label in each] for value in (1, 0))
     found = scores.of_area(area, positive, negative)
     return dict(bootstrap.entry(found.value, found.low, found.high))
 
