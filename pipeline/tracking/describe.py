@@ -78,7 +78,8 @@ def _verdict(results: Results) -> str:
     best = results.best
     val, test = (summary.interval(best.metrics, side, "auroc") for side in ("val", "test"))
     how = f"validation AUROC {val}; on held-out patients {test}"
-    return f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    said = f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    return "\n\n".join([said, *(f"**Warning:** {warning}" for warning in results.warnings)])
 
 
 def _comparison(results: Results) -> str:
@@ -172,6 +173,7 @@ def _common(results: Results, code: Commit) -> dict[str, str]:
         "best.recipe": best.name,
         "best.strategy": str(best.params["strategy"]),
         "best.weights": str(best.params["weights"]),
+        "warnings": " ".join(results.warnings),
         "code.commit": code.commit or "not in git",
         "code.dirty": "true" if code.dirty else "false",
         "data.batches": ", ".join(sorted(frame["batch"].unique())),

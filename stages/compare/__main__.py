@@ -1,7 +1,7 @@
 """``python -m stages.compare``: reports/comparison.json and reports/comparison.html."""
 
 from stages import params, runtime
-from stages.artifacts import evaluation, intake, looks, model
+from stages.artifacts import evaluation, intake, looks, model, shortcuts
 from stages.artifacts.cohort import Cohort, Subset
 from stages.compare import comparison, page
 from stages.evaluate.params import EvaluateParams
@@ -24,9 +24,11 @@ def main() -> None:
         seed,
     )
     compared["test_looks"] = looks.count(looks.key(cohort.subset(Subset.TEST)))
+    found = shortcuts.read()
+    compared["warnings"] = found["warnings"]
     runtime.write_json(evaluation.COMPARISON_PATH, compared)
     curves = {name: evaluation.curve(name, "roc") for name in recipes}
-    pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts(), intake.read()))
+    pages.write(evaluation.COMPARISON_REPORT_PATH, page.build(compared, curves, cohort.counts(), intake.read(), found))
     runtime.log.info("chosen by val: %s", compared["best"])
 
 

@@ -44,7 +44,12 @@ def build(
 ) -> Page:
     """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
     found = metrics["test"]
-    figures = [_forest(metrics), _roc(test, resamples), _precision_recall(test), _confusion(test, metrics["thresholds"])]
+    figures = [
+        _forest(metrics),
+        _roc(test, resamples),
+        _precision_recall(test),
+        _confusion(test, metrics["thresholds"]),
+    ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
         title=f"{recipe}: {' / '.join(cohort.classes)}",
@@ -255,7 +260,13 @@ def _table(metrics: dict[str, Any]) -> Table:
         ]
         for name, found in metrics["test"]["per_class"].items()
     ]
-    head = ["class", "AUROC", "AUROC (DeLong)", *(LABELS[metric].partition(" (")[0] for metric in shown[1:]), "AUROC on val"]
+    head = [
+        "class",
+        "AUROC",
+        "AUROC (DeLong)",
+        *(LABELS[metric].partition(" (")[0] for metric in shown[1:]),
+        "AUROC on val",
+    ]
     return Table("Class by class, on test", head, rows)
 
 
@@ -265,28 +276,34 @@ def _more_than_one(metrics: dict[str, Any]) -> list[Table]:
     if "micro" not in test:
         return []
     rows = [[LABELS[name], _two_lines(test[name]), _two_lines(test["micro"][name])] for name in NAMES]
-    return [Table("All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows)]
+    return [
+        Table(
+            "All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows
+        )
+    ]
 
 
 def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
-    """What a decision is worth at the threshold, and what it would be worth where the class is rarer."""
+    """What a decision is worth at the threshold, and what it would be worth where the class is rarer or commoner."""
+    shown = {
+        "sensitivity": "sensitivity",
+        "specificity": "specificity",
+        "ppv": "PPV",
+        "npv": "NPV",
+        "lr_positive": "LR+",
+        "lr_negative": "LR-",
+    }
+    if section.prevalence:
+        shown |= {"ppv_at_prevalence": "PPV there", "npv_at_prevalence": "NPV there"}
+    head = ["class", "threshold", *shown.values()]
     rows = [
-        [
-            name,
-            f"{point['threshold']:.3f}",
-            *(_two_lines(point[key]) for key in ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")),
-            *(
-                [f"{point['prevalence']:g}", _two_lines(point["ppv_at_prevalence"]), _two_lines(point["npv_at_prevalence"])]
-                if "prevalence" in point
-                else ["-"] * 3
-            ),
-        ]
+        [name, f"{point['threshold']:.3f}", *(_two_lines(point[key]) if key in point else "-" for key in shown)]
         for name, point in metrics["test"]["operating"].items()
     ]
-    head = ["class", "threshold", "sensitivity", "specificity", "PPV", "NPV", "LR+", "LR-"]
-    head += ["at a prevalence of", "PPV there", "NPV there"]
-    if not section.prevalence:
-        head, rows = head[:-3], [row[:-3] for row in rows]
+    if section.prevalence:
+        head.insert(-2, "at a prevalence of")
+        for row, point in zip(rows, metrics["test"]["operating"].values(), strict=True):
+            row.insert(-2, f"{point['prevalence']:g}" if "prevalence" in point else "-")
     return Table(f"Operating points: thresholds chosen on val {operating.words(section.threshold)}", head, rows)
 
 
