@@ -2,7 +2,9 @@
 
 evaluation.json holds ``{"test": {...}, "val": {...}, "thresholds": {...}}``, in each side
 ``{"<metric>": {"value": v, "low": l, "high": h}, ..., "images": n, "patients": m}`` with the metrics' stable names:
-auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported.
+auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported. Where
+``split.external`` holds something out there is a side ``external``, with ``drop``: of each metric, test less external. ``test``
+has ``subgroups``: ``{"<attribute>": {"<group>": ...}}`` as :func:`stages.judging.subgroups.judge` makes them.
 metrics.json is what of it fits a terminal: ``dvc metrics show`` gives each number a column. Both are committed to git.
 """
 
@@ -53,7 +55,10 @@ def write(recipe: str, content: dict[str, Any]) -> None:
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
-    """One row per image of val and test: keys, ``label:<class>`` (NaN unknown) and ``score:<class>`` (probability)."""
+    """One row per image that was not trained on (val, test, external): keys, labels and scores.
+
+    ``label:<class>`` is 1, 0 or NaN (unknown), ``score:<class>`` a probability.
+    """
     return pa.schema(
         [
             ("image", pa.string()),
