@@ -2,8 +2,8 @@
 
 evaluation.json holds ``{"test": {...}, "val": {...}, "thresholds": {...}}``, in each side
 ``{"<metric>": {"value": v, "low": l, "high": h}, ..., "images": n, "patients": m}`` with the metrics' stable names:
-auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported. Where
-``split.external`` holds something out there is a side ``external``, with ``drop``: of each metric, test less external. ``test``
+auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported.
+What ``split.external`` holds out is a side ``external``, with ``drop``: of each metric, test less external. ``test``
 has ``subgroups``: ``{"<attribute>": {"<group>": ...}}`` as :func:`stages.judging.subgroups.judge` makes them.
 metrics.json is what of it fits a terminal: ``dvc metrics show`` gives each number a column. Both are committed to git.
 """

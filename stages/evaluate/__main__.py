@@ -5,11 +5,11 @@ import pandas as pd
 import torch
 
 from stages import inference, networks, params, runtime
-from stages.artifacts import evaluation, looks, model
+from stages.artifacts import evaluation, looks, model, shortcuts
 from stages.artifacts.cohort import Cohort, Subset
 from stages.evaluate import report
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, curves, judge
+from stages.judging import bootstrap, curves, judge, subgroups
 from stages.loading import Images
 from stages.reports import page
 from stages.settings import Settings
@@ -30,6 +30,10 @@ def main() -> None:
     metrics = judge.judge(predictions, cohort.task, cohort.classes, section, seed)
     on_test = predictions["subset"] == Subset.TEST.value
     test = judge.judged(predictions[on_test], cohort.task, cohort.classes)
+    groups, patients = subgroups.attributes(held_out[on_test], section.age_bands), predictions[on_test]["patient"]
+    metrics["test"]["subgroups"] = subgroups.judge(
+        test, metrics["thresholds"], groups, patients.tolist(), section.subgroup_patients
+    )
     resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), section.resamples, seed)
 
     looks.record(looks.key(cohort.subset(Subset.TEST)), model.weights_path(recipe), recipe)
@@ -41,7 +45,9 @@ def main() -> None:
     history = pd.read_csv(model.history_path(recipe))
     training = model.training(recipe)
     shown = pixels.fetch(np.flatnonzero(on_test))
-    content = report.build(recipe, metrics, cohort, test, resamples, history, training, shown, section)
+    content = report.build(
+        recipe, metrics, cohort, test, resamples, history, training, shown, section, shortcuts.read()
+    )
     page.write(evaluation.report_path(recipe), content)
     runtime.log.info("test AUROC %s", report.interval(metrics["test"]["auroc"]))
 

@@ -8,11 +8,13 @@ import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.model import Training
-from stages.evaluate import cases
+from stages.artifacts.shortcuts import Shortcuts
+from stages.evaluate import cases, external_section, subgroups_section
 from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import NAMES, Judged
+from stages.reports import shortcuts
 from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 LABELS = {
@@ -41,15 +43,21 @@ def build(
     training: Training,
     pixels: npt.NDArray[np.uint8],
     section: EvaluateParams,
+    else_told: Shortcuts,
 ) -> Page:
-    """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
-    found = metrics["test"]
+    """The page.
+
+    ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images, ``else_told`` what else than the
+    disease tells the label.
+    """
+    found, groups = metrics["test"], metrics["test"]["subgroups"]
     figures = [
         _forest(metrics),
         _roc(test, resamples),
         _precision_recall(test),
         _confusion(test, metrics["thresholds"]),
     ]
+    figures += subgroups_section.figure(groups, found["auroc"])
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
         title=f"{recipe}: {' / '.join(cohort.classes)}",
@@ -58,11 +66,26 @@ def build(
             f"on {found['patients']} patients who were neither trained on nor tuned on. Intervals are 95 %, by "
             f"resampling patients.{cases.constant(test, metrics['thresholds'])}"
         ),
-        facts=_facts(metrics, cohort, training, section),
+        facts=[
+            *_facts(metrics, cohort, training, section),
+            *external_section.facts(metrics),
+            shortcuts.fact(else_told),
+        ],
         figures=figures,
-        tables=[_table(metrics), *_more_than_one(metrics), _operating(metrics, section)],
+        tables=[
+            _table(metrics),
+            *_more_than_one(metrics),
+            _operating(metrics, section),
+            *external_section.tables(metrics),
+            *subgroups_section.tables(groups, section.subgroup_patients),
+            shortcuts.table(else_told, found["auroc"]),
+        ],
         pictures=cases.strips(test, metrics["thresholds"], pixels, section.cases),
-        notes=_notes(cohort.task),
+        notes=[
+            *shortcuts.notes(else_told, found["auroc"]),
+            *subgroups_section.notes(groups),
+            *_notes(cohort.task, external_section.note(metrics)),
+        ],
     )
 
 
@@ -311,7 +334,7 @@ def _two_lines(entry: dict[str, float | None]) -> str:
     return interval(entry).replace(" [", "\n[")
 
 
-def _notes(task: Task) -> list[str]:
+def _notes(task: Task, elsewhere: str) -> list[str]:
     kind = {
         Task.BINARY: "The second class is the positive one; the first is the rest.",
         Task.MULTICLASS: "AUROC, AUPRC, sensitivity and specificity are means over classes, each against the rest.",
@@ -320,7 +343,7 @@ def _notes(task: Task) -> list[str]:
     return [
         kind,
         "Patients, not images, were held out and resampled: images of one person are not independent.",
-        "Test patients are a random part of the same hospitals' patients: how the model does elsewhere is not known.",
+        elsewhere,
         "Probabilities are as the network gives them; they have not been calibrated.",
         "Labels are taken as given. Where they were mined from reports, some errors are the labels', not the model's.",
         "This is research software. It must not be used to diagnose.",
