@@ -20,8 +20,8 @@ def facts(metrics: Mapping[str, Any]) -> list[Fact]:
     side = metrics.get("external")
     if not side:
         return []
-    there = with_interval("AUROC elsewhere", side["auroc"])
-    lost = with_interval("Lost from here to there", side["drop"]["auroc"])
+    there = with_interval("AUROC elsewhere (external)", side["auroc"])
+    lost = with_interval("Test less external", side["drop"]["auroc"])
     where = f"{side['patients']} patients held out whole"
     return [there._replace(note=f"{there.note}; {where}"), lost._replace(note=f"of AUROC; {lost.note}")]
 

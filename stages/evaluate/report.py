@@ -116,7 +116,7 @@ def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training, section:
             "Trained on",
             f"{sizes[Subset.TRAIN]['patient'].nunique()} patients",
             f"{len(sizes[Subset.TRAIN])} images; {len(sizes[Subset.VAL])} more to tune on; "
-            f"batches {', '.join(sorted(cohort.frame['batch'].unique()))}",
+            f"batches {', '.join(sorted(sizes[Subset.TRAIN]['batch'].unique()))}",
         ),
         Fact(
             "Trained parameters",

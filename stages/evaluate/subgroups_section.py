@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stages.judging.subgroups import NOT_STATED
 from stages.reports.page import Figure, Table
 
 _NAMES = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -95,7 +96,7 @@ def notes(subgroups: Mapping[str, Any]) -> list[str]:
     sure = [name for name, gap in gaps if gap["p_holm"] is not None and gap["p_holm"] < 0.05]  # noqa: PLR2004
     said = (
         f"Of {len(gaps)} gaps between subgroups and the rest {flagged} exclude 0 by their intervals; by chance alone "
-        f"about {0.05 * len(gaps):.0f} would. "
+        f"about {0.05 * len(gaps):.1g} would. "
     )
     if not sure:
         return [said + "None stands after Holm's adjustment for all of them."]
@@ -104,8 +105,13 @@ def notes(subgroups: Mapping[str, Any]) -> list[str]:
 
 def _each(subgroups: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for attribute in sorted(subgroups):
-        for group, found in subgroups[attribute].items():
+        for group, found in sorted(subgroups[attribute].items(), key=_in_order):
             yield f"{_ATTRIBUTES.get(attribute, attribute)}: {_short(group)}", found
+
+
+def _in_order(item: tuple[str, Any]) -> tuple[bool, bool, str]:
+    """Bands of age from the youngest, what is not stated last."""
+    return item[0] == NOT_STATED, not item[0].startswith("under "), item[0]
 
 
 def _short(group: str) -> str:

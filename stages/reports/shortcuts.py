@@ -18,7 +18,7 @@ def fact(found: Shortcuts) -> Fact:
     count = len(found["warnings"])
     if not count:
         return Fact("Shortcuts", "none found", "nuisances and metadata do not tell the label: see below")
-    return Fact("Shortcuts", f"{count} warning{'s' if count > 1 else ''}", found["warnings"][0])
+    return Fact("Shortcuts", f"{count} warning{'s' if count > 1 else ''}", found["warnings"][0].partition(":")[0])
 
 
 def table(found: Shortcuts, auroc: Mapping[str, float | None] | None = None) -> Table:

@@ -42,7 +42,7 @@ def test_the_drop_is_test_less_external_for_every_metric() -> None:
     assert _width(drop["auroc"]) == pytest.approx(error, rel=0.1)
 
     facts = section.facts(found)
-    assert [fact.label for fact in facts] == ["AUROC elsewhere", "Lost from here to there"]
+    assert [fact.label for fact in facts] == ["AUROC elsewhere (external)", "Test less external"]
     assert facts[1].value == f"{drop['auroc']['value']:.3f}"
     assert "300 patients held out whole" in facts[0].note
     (rows,) = section.tables(found)

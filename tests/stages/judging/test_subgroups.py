@@ -171,3 +171,10 @@ def test_the_report_shows_every_group_and_says_which_are_too_few() -> None:
     assert section.figure({}, {"value": 0.8, "low": 0.7, "high": 0.9}) == []
     assert section.tables({}, 20) == []
     assert section.notes({}) == []
+
+
+def test_bands_of_age_are_shown_from_the_youngest_and_what_is_not_stated_last() -> None:
+    ages = ["80 and over", "under 18", "not stated", "18 to 39"]
+    found = {"age": {age: {"images": 3, "patients": 2, "positives": {"sick": 1}} for age in ages}}
+    (small,) = section.tables(found, 20)
+    assert [row[0] for row in small.rows] == [f"age: {ages[at]}" for at in (1, 3, 0, 2)]
