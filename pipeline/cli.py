@@ -63,8 +63,10 @@ def results() -> None:
     header, rows = summary.recipes()
     typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
     typer.echo(f"\ndata     {intake.words(intake.read()['total'])} (see 'radrepro quarantine')")
-    looks = summary.read_json(evaluation.COMPARISON_PATH)["test_looks"]
-    typer.echo(f"test     has judged {looks} models so far (reports/test_looks.csv)")
+    compared = summary.read_json(evaluation.COMPARISON_PATH)
+    typer.echo(f"test     has judged {compared['test_looks']} models so far (reports/test_looks.csv)")
+    for warning in compared["warnings"]:
+        typer.echo(f"WARNING  {warning}")
     typer.echo(f"report   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
     if summary.LAST_RUN.exists():
         last = summary.last_run()

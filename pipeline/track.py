@@ -70,7 +70,7 @@ def tell(
         for made in found.pretrained:
             _pretraining(client, experiment, parent, made, data, source)
         logged = {recipe.name: _child(client, experiment, parent, recipe, data, source) for recipe in found.recipes}
-        numbers = found.best.numbers() | _costs(locks.chain, found) | {"test.looks": float(found.test_looks)}
+        numbers = found.best.numbers() | _costs(locks.chain, found) | _seen(found)
         runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
         client.log_inputs(parent, data)
         client.log_outputs(parent, [LoggedModelOutput(logged[found.best.name][1], step=0)])
@@ -135,7 +135,7 @@ def _pretraining(
     with runs.run(client, experiment, f"self_supervised.{made.name}", marks | source, parent) as run:
         measured = curves + runs.metrics(numbers | _trained(made.cost))
         runs.record(client, run, params=describe.flat(made.params | words), metrics=measured)
-        client.log_inputs(run, [one for one in data if one.dataset.name != Subset.TEST])
+        client.log_inputs(run, [one for one in data if one.dataset.name in {Subset.TRAIN, Subset.VAL}])
         files = (pretraining.loss_path, pretraining.probe_path, pretraining.record_path)
         runs.upload(client, run, {path(made.name): "training" for path in files})
 
@@ -155,6 +155,11 @@ def _curves(history: pd.DataFrame) -> list[Metric]:
 def _trained(cost: dict[str, float]) -> dict[str, float]:
     """What training cost, as metrics; none where that was elsewhere."""
     return {"train_seconds": cost["seconds"], "train_peak_mib": cost["peak_mib"]} if cost else {}
+
+
+def _seen(found: Results) -> dict[str, float]:
+    """How often test was looked at, and what should make a reader doubt what it says."""
+    return {"test.looks": float(found.test_looks), "shortcuts.warnings": float(len(found.warnings))}
 
 
 def _costs(chain: Chain, found: Results) -> dict[str, float]:

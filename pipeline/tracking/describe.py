@@ -10,7 +10,6 @@ from pipeline.tracking import names
 from pipeline.tracking.results import Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages.artifacts import intake
-from stages.artifacts.cohort import Subset
 from stages.artifacts.intake import Counts
 
 RUN_LIMIT = 8000
@@ -79,7 +78,8 @@ def _verdict(results: Results) -> str:
     best = results.best
     val, test = (summary.interval(best.metrics, side, "auroc") for side in ("val", "test"))
     how = f"validation AUROC {val}; on held-out patients {test}"
-    return f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    said = f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    return "\n\n".join([said, *(f"**Warning:** {warning}" for warning in results.warnings)])
 
 
 def _comparison(results: Results) -> str:
@@ -93,7 +93,7 @@ def _comparison(results: Results) -> str:
 def _data(results: Results) -> str:
     cohort = results.cohort
     rows = []
-    for subset in Subset:
+    for subset in cohort.sides:
         frame = cohort.subset(subset).frame
         classes = [str(int((frame[f"label:{name}"] == 1).sum())) for name in cohort.classes]
         rows.append([subset.value, str(len(frame)), str(frame["patient"].nunique()), *classes])
@@ -173,6 +173,7 @@ def _common(results: Results, code: Commit) -> dict[str, str]:
         "best.recipe": best.name,
         "best.strategy": str(best.params["strategy"]),
         "best.weights": str(best.params["weights"]),
+        "warnings": " ".join(results.warnings),
         "code.commit": code.commit or "not in git",
         "code.dirty": "true" if code.dirty else "false",
         "data.batches": ", ".join(sorted(frame["batch"].unique())),

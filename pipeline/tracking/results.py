@@ -80,6 +80,8 @@ class Results:
     """What became of every file that came in."""
     test_looks: int
     """How many models the test side has judged, in all, as its ledger has it."""
+    warnings: tuple[str, ...]
+    """What else than the disease tells the label."""
 
 
 def read(chain: Chain) -> Results:
@@ -101,7 +103,8 @@ def read(chain: Chain) -> Results:
     file = next(out for out in split.outputs if out.path == str(cohort.PATH))
     _checked(chain.maker(str(intake.PATH)))
     pretrained = tuple(_pretraining(stage) for stage in chain.stages if stage.label.startswith("pretrain@"))
-    return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), compared["test_looks"])
+    looks, warnings = compared["test_looks"], tuple(compared["warnings"])
+    return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), looks, warnings)
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -3,6 +3,8 @@
 evaluation.json holds ``{"test": {...}, "val": {...}, "thresholds": {...}}``, in each side
 ``{"<metric>": {"value": v, "low": l, "high": h}, ..., "images": n, "patients": m}`` with the metrics' stable names:
 auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported.
+What ``split.external`` holds out is a side ``external``, with ``drop``: of each metric, test less external. ``test``
+has ``subgroups``: ``{"<attribute>": {"<group>": ...}}`` as :func:`stages.judging.subgroups.judge` makes them.
 metrics.json is what of it fits a terminal: ``dvc metrics show`` gives each number a column. Both are committed to git.
 """
 
@@ -53,10 +55,10 @@ def write(recipe: str, content: dict[str, Any]) -> None:
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
-    """One row per image of val and test.
+    """One row per image that was not trained on (val, test, external): keys, labels, scores and logits.
 
-    Keys, ``label:<class>`` (0, 1, NaN unknown), ``score:<class>`` (probability, after the temperature of the model) and
-    ``logit:<class>`` (what the network gives, before it): score is the softmax over classes, or of a multi-label task
+    ``label:<class>`` is 1, 0 or NaN (unknown), ``score:<class>`` a probability, after the temperature of the model, and
+    ``logit:<class>`` what the network gives, before it: score is the softmax over classes, or of a multi-label task
     the sigmoid, of logit / temperature. Scores have double precision: in single, all above 0.9999999 would be one.
     """
     return pa.schema(

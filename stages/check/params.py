@@ -15,6 +15,7 @@ from stages.params import Section
 from stages.phantom.params import PhantomParams
 from stages.preprocess.params import PreprocessParams
 from stages.pretrain.params import SelfSupervised
+from stages.shortcuts.params import ShortcutsParams
 from stages.split.params import SplitParams
 from stages.track_params import TrackParams
 from stages.weights.params import WeightsEntry
@@ -41,6 +42,7 @@ class Params(Section):
     weights: dict[Name, WeightsEntry] = Field(min_length=1)
     self_supervised: dict[Name, SelfSupervised]
     features: FeaturesParams
+    shortcuts: ShortcutsParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
     cross_validation: CrossValidation
     evaluate: EvaluateParams
@@ -87,6 +89,26 @@ class Params(Section):
                 raise ValueError(
                     f"recipes.{name}.target.value: '{target.value}' is not one of batches ({', '.join(self.batches)}): "
                     "correct it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _external_is_known_and_not_all(self) -> Self:
+        external = self.split.external
+        for batch in external.batches:
+            if batch not in self.batches:
+                raise ValueError(
+                    f"split.external.batches: '{batch}' is not one of batches ({', '.join(self.batches)}): correct it"
+                )
+        if set(external.batches) == set(self.batches):
+            raise ValueError("split.external.batches: holds out every batch, and none is left to train on")
+        for name, recipe in self.recipes.items():
+            target = getattr(recipe, "target", None)
+            held = {"batch": external.batches, "site": external.sites}
+            if target and target.value in held.get(target.column, []):
+                raise ValueError(
+                    f"recipes.{name}.target.value: '{target.value}' is held out whole by split.external, so its images "
+                    "are not trained on: choose another target, or take it out of split.external"
                 )
         return self
 

@@ -6,11 +6,11 @@ import torch
 
 from stages import inference, networks, params, runtime
 from stages.artifacts import errors as error_table
-from stages.artifacts import evaluation, looks, model
+from stages.artifacts import evaluation, looks, model, shortcuts
 from stages.artifacts.cohort import Cohort, Subset
 from stages.evaluate import cases, cases_section, errors, explain, report
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, curves, judge
+from stages.judging import bootstrap, curves, judge, subgroups
 from stages.loading import Images
 from stages.reports import page
 from stages.settings import Settings
@@ -32,6 +32,10 @@ def main() -> None:
     metrics = judge.judge(predictions, cohort.task, cohort.classes, section, seed)
     on_test = predictions["subset"] == Subset.TEST.value
     test = judge.judged(predictions[on_test], cohort.task, cohort.classes)
+    groups, patients = subgroups.attributes(held_out[on_test], section.age_bands), predictions[on_test]["patient"]
+    metrics["test"]["subgroups"] = subgroups.judge(
+        test, metrics["thresholds"], groups, patients.tolist(), section.subgroup_patients
+    )
     resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), section.resamples, seed)
 
     looks.record(looks.key(cohort.subset(Subset.TEST)), model.weights_path(recipe), recipe)
@@ -51,7 +55,8 @@ def main() -> None:
     metrics["maps"] = explain.summary(seen)
     pictures = [*cases_section.strips(groups, seen, shown), *cases_section.sheet(worst, shown)]
     notes = cases_section.notes(seen, pixels=bool(section.cases))
-    content = report.build(recipe, metrics, cohort, test, resamples, history, training, section, pictures, notes)
+    told = shortcuts.read()
+    content = report.build(recipe, metrics, cohort, test, resamples, history, training, section, told, pictures, notes)
     evaluation.write(recipe, metrics)
     error_table.write(recipe, wrong)
     page.write(evaluation.report_path(recipe), content)

@@ -7,12 +7,12 @@ import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, influence, metrics, operating
+from stages.judging import bootstrap, external, influence, metrics, operating
 from stages.judging.bootstrap import Interval, Resamples
 from stages.judging.influence import Influence
-from stages.judging.metrics import Judged
+from stages.judging.metrics import Judged, Metrics
 
-SIDES = (Subset.VAL, Subset.TEST)
+SIDES = (Subset.VAL, Subset.TEST, Subset.EXTERNAL)
 
 
 def judge(
@@ -23,9 +23,13 @@ def judge(
     sides = {name: judged(table, task, classes) for name, table in tables.items() if len(table)}
     cuts = operating.thresholds(sides[Subset.VAL], section.threshold)
     found: dict[str, Any] = {"thresholds": cuts}
+    whole: dict[Subset, Metrics] = {}
     for name, images in sides.items():
-        resamples = bootstrap.resample(tables[name]["patient"].tolist(), section.resamples, seed)
-        found[name.value] = _side(images, cuts, section, resamples)
+        of = seed + (name is Subset.EXTERNAL)  # other patients than test's: to compare the two, draws of their own
+        resamples = bootstrap.resample(tables[name]["patient"].tolist(), section.resamples, of)
+        found[name.value], whole[name] = _side(images, cuts, section, resamples)
+    if Subset.EXTERNAL in whole:
+        found[Subset.EXTERNAL.value]["drop"] = external.drop(whole[Subset.TEST], whole[Subset.EXTERNAL])
     return found
 
 
@@ -46,11 +50,14 @@ def areas(images: Judged, resamples: Resamples) -> dict[str, Influence]:
     }
 
 
-def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples) -> dict[str, Any]:
+def _side(
+    images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples
+) -> tuple[dict[str, Any], Metrics]:
     classes = metrics.per_class(images, cuts, resamples)
     by_delong = areas(images, resamples)
-    return {
-        **bootstrap.intervals(metrics.overall(images, classes, resamples)),
+    whole = metrics.overall(images, classes, resamples)
+    found = {
+        **bootstrap.intervals(whole),
         "delong": {"auroc": _share(influence.mean(list(by_delong.values())))},
         "per_class": {
             name: {**bootstrap.intervals(found), "delong": {"auroc": _share(by_delong[name])}}
@@ -63,6 +70,7 @@ def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resam
         "images": len(images.labels),
         "patients": resamples.counts.shape[1],
     }
+    return found, whole
 
 
 def _share(area: Influence) -> Interval:

@@ -23,7 +23,7 @@ def main() -> None:
 
     values = table.of(rows)
     made, excluded = cohort.build(rows, values, section)
-    others = rest(rows, values, made)
+    others = rest(rows, values, made, section.external.held_out(rows))
     dealt = folds.fold(made, len(params.read("cross_validation.folds", list[int])))
 
     made.write()
@@ -34,7 +34,7 @@ def main() -> None:
     runtime.log.info("%s", cohort.summary(made, excluded))
     if len(others):
         runtime.log.info(
-            "%d images without a label are of nobody on val or test: self_supervised uses them", len(others)
+            "%d images without a label are of nobody who is held out: self_supervised uses them", len(others)
         )
 
 

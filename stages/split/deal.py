@@ -12,6 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from stages.artifacts.cohort import TIES
 
 Names = npt.NDArray[np.str_]
+Key = tuple[str, str]
+"""A kind of ``TIES`` and a value of it."""
 
 
 def deal(
@@ -38,20 +40,20 @@ def deal(
         Of the hash: another deal of the same patients has its own.
     """
     sides = pd.Series([None] * len(images), index=images.index, dtype=object)
-    known: dict[tuple[str, str], str] = {}
+    known: dict[Key, str] = {}
     for batch in images["batch"].unique():
         rows = images[images["batch"] == batch]
-        rows = rows[[len(_earlier(row, known)) < 2 for row in _keys(rows)]]  # noqa: PLR2004 - it would tie two sides
+        rows = rows[[len(_earlier(row, known)) < 2 for row in keys(rows)]]  # noqa: PLR2004 - it would tie two sides
         found = _place(rows, labels[images.index.get_indexer(rows.index)], fractions, salt, known)
         sides[found.index] = found
-        for row, side in zip(_keys(rows.loc[found.index]), found, strict=True):
+        for row, side in zip(keys(rows.loc[found.index]), found, strict=True):
             known.update(dict.fromkeys(row, side))
     return sides
 
 
 def groups(images: pd.DataFrame) -> Names:
     """(N,) the group of every image: the least of the patients' keys that ties make one."""
-    component = _components(images)
+    component = components(images)
     least = images.groupby(component)["patient"].transform("min")
     return least.to_numpy(dtype=np.str_)
 
@@ -61,12 +63,12 @@ def _place(
     labels: npt.NDArray[np.float32],
     fractions: Mapping[str, float],
     salt: str,
-    known: dict[tuple[str, str], str],
+    known: dict[Key, str],
 ) -> pd.Series:
     """The side of each row of one batch; a row is absent if its group is tied to two sides."""
-    component = _components(rows)
+    component = components(rows)
     earlier: dict[int, set[str]] = {number: set() for number in component}
-    for number, row in zip(component, _keys(rows), strict=True):
+    for number, row in zip(component, keys(rows), strict=True):
         earlier[number] |= _earlier(row, known)
     names = pd.Series(groups(rows), index=rows.index)
     new = np.array([not earlier[number] for number in component], dtype=bool)
@@ -112,15 +114,16 @@ def _shuffled(name: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}:{name}".encode()).hexdigest()
 
 
-def _keys(rows: pd.DataFrame) -> list[list[tuple[str, str]]]:
+def keys(rows: pd.DataFrame) -> list[list[Key]]:
+    """For each row, its ties: kind and value."""
     return [list(zip(TIES, values, strict=True)) for values in rows[list(TIES)].itertuples(index=False, name=None)]
 
 
-def _earlier(row: Sequence[tuple[str, str]], known: Mapping[tuple[str, str], str]) -> set[str]:
+def _earlier(row: Sequence[Key], known: Mapping[Key, str]) -> set[str]:
     return {known[key] for key in row if key in known}
 
 
-def _components(rows: pd.DataFrame) -> npt.NDArray[np.int32]:
+def components(rows: pd.DataFrame) -> npt.NDArray[np.int32]:
     """(N,) the number of each row's connected component; rows are tied through the keys they share."""
     count, nodes = len(rows), len(rows)
     ends = []

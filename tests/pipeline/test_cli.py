@@ -126,6 +126,7 @@ def test_results_compare_the_recipes_and_say_where_the_report_is(project: Path) 
     said = "40 files: 34 used (34 images), 0 duplicate, 6 quarantined (see 'radrepro quarantine')"
     assert f"data     {said}" in rows
     assert "test     has judged 2 models so far (reports/test_looks.csv)" in rows
+    assert "WARNING  Image size alone tells it with AUROC 0.900 [0.850, 0.950]." in rows
     assert "**" not in done.stdout
     assert "MLflow" not in done.stdout, "nothing was tracked here"
 

@@ -252,6 +252,7 @@ def test_the_parent_has_the_numbers_of_the_best_and_what_each_stage_cost(tracked
     }
     assert logged["peak_mib/compare"] > 0
     assert logged["test.looks"] == 2
+    assert logged["shortcuts.warnings"] == 1
 
 
 @pytest.mark.parametrize("curve", ["train_loss", "val_loss", "val_auroc", "lr"])

@@ -148,6 +148,25 @@ def test_recipes_features_and_other_entries_may_start_from_self_supervised_weigh
             ["recipes.shifted.target.value: 'site-c' is not one of batches (site-a, site-b)"],
         ),
         (
+            lambda p: p["split"].update(external={"batches": ["site-c"]}),
+            ["split.external.batches: 'site-c' is not one of batches (site-a, site-b)"],
+        ),
+        (
+            lambda p: p["split"].update(external={"batches": ["site-a", "site-b"]}),
+            ["split.external.batches: holds out every batch"],
+        ),
+        (lambda p: p["split"].update(external={"batch": ["site-b"]}), ["split.external.batch: no such parameter"]),
+        (
+            lambda p: (
+                p["split"].update(external={"batches": ["site-b"]}),
+                p["recipes"].update(
+                    shifted=p["recipes"]["fine_tune"]
+                    | {"strategy": "adabn", "target": {"column": "batch", "value": "site-b"}}
+                ),
+            ),
+            ["recipes.shifted.target.value: 'site-b' is held out whole", "choose another target"],
+        ),
+        (
             lambda p: p["weights"]["random"].update(architecture="resnet_18"),
             ["weights.random.architecture", "resnet18", "(found 'resnet_18')"],
         ),

@@ -10,9 +10,16 @@ from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
 from stages.evaluate import cases, report
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, curves, judge
+from stages.judging import bootstrap, curves, judge, subgroups
 
 PATIENTS = 60
+_NONE = {"auroc": {"value": None, "low": None, "high": None}, "per_class": {}, "verdict": "undefined"}
+SHORTCUTS = {
+    "labels": {"nuisance": _NONE, "metadata": _NONE, "demographics": _NONE},
+    "origins": {},
+    "permuted": {"features": {"mean": 0.5, "sd": 0.1, "verdict": "ok"}},
+    "warnings": ["Borders alone tell it."],
+}
 SECTION = EvaluateParams(resamples=100, cases=5)
 CLASSES = {
     Task.BINARY: ("normal", "pneumonia"),
@@ -73,11 +80,17 @@ def built(request: pytest.FixtureRequest):
     metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1)
     on_test = (predictions["subset"] == "test").to_numpy()
     test = judge.judged(predictions[on_test], task, cohort.classes)
-    resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
+    patients = predictions[on_test]["patient"].tolist()
+    groups = subgroups.attributes(held_out[on_test].assign(age=40.0, sex=np.resize(["F", "M"], on_test.sum())), [60])
+    groups = groups[["age", "sex"]]
+    metrics["test"]["subgroups"] = subgroups.judge(test, metrics["thresholds"], groups, patients, 5)
+    resamples = bootstrap.resample(patients, 50, 1)
     strips, notes = [("strip", [])], ["a note"]
-    page = report.build("a_recipe", metrics, cohort, test, resamples, HISTORY, TRAINING, SECTION, strips, notes)
+    page = report.build(
+        "a_recipe", metrics, cohort, test, resamples, HISTORY, TRAINING, SECTION, SHORTCUTS, strips, notes
+    )
     assert page.pictures == [("strip", [])]
-    assert page.notes[0] == "a note"
+    assert "a note" in page.notes
     return cohort, test, metrics, page
 
 
@@ -160,3 +173,13 @@ def test_metrics_json_is_short_enough_for_a_terminal(built, workspace) -> None:
     assert short["test"]["brier"] == metrics["test"]["brier"]["value"]
     assert sum(len(side) for side in short.values()) < 12
     assert evaluation.read("a_recipe") == metrics
+
+
+def test_subgroups_and_shortcuts_stand_in_the_report(built) -> None:
+    _, _, metrics, page = built
+    assert set(metrics["test"]["subgroups"]) == {"sex"}, "one band of ages is no subgroup"
+    titles = {table.title for table in page.tables}
+    assert "What else tells the label" in titles
+    assert any("Subgroups" in title or "Too few" in title for title in titles)
+    assert "Warning: Borders alone tell it." in page.notes
+    assert ("Shortcuts", "1 warning") in {(fact.label, fact.value) for fact in page.facts}
