@@ -1,6 +1,6 @@
 """The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,14 @@ import pandas as pd
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.model import Training
 from stages.artifacts.shortcuts import Shortcuts
-from stages.evaluate import cases, external_section, subgroups_section
+from stages.evaluate import (
+    abstention_section,
+    calibration_section,
+    cases,
+    conformal_section,
+    external_section,
+    subgroups_section,
+)
 from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
@@ -39,6 +46,7 @@ def build(
     cohort: Cohort,
     test: Judged,
     resamples: Resamples,
+    plots: Mapping[str, pd.DataFrame],
     history: pd.DataFrame,
     training: Training,
     section: EvaluateParams,
@@ -48,8 +56,8 @@ def build(
 ) -> Page:
     """The page.
 
-    ``resamples`` are those of test; ``else_told`` is what else than the disease tells the label; ``pictures``, and
-    ``notes`` on them, are of the cases' section.
+    ``resamples`` are those of test, ``plots`` the tables that evaluate writes for DVC; ``else_told`` is what else than
+    the disease tells the label; ``pictures``, and ``notes`` on them, are of the cases' section.
     """
     found, groups = metrics["test"], metrics["test"]["subgroups"]
     figures = [
@@ -58,7 +66,11 @@ def build(
         _precision_recall(test),
         _confusion(test, metrics["thresholds"]),
     ]
-    figures += subgroups_section.figure(groups, found["auroc"])
+    figures += [
+        calibration_section.figure(plots["reliability"]),
+        abstention_section.figure(plots["risk_coverage"], found["abstention"]),
+        *subgroups_section.figure(groups, found["auroc"]),
+    ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
         title=f"{recipe}: {' / '.join(cohort.classes)}",
@@ -77,6 +89,10 @@ def build(
             _table(metrics),
             *_more_than_one(metrics),
             _operating(metrics, section),
+            calibration_section.table(found["calibration"]),
+            calibration_section.parts(found["calibration"]),
+            conformal_section.table(found["conformal"], metrics["conformal"]),
+            abstention_section.table(found["abstention"]),
             *external_section.tables(metrics),
             *subgroups_section.tables(groups, section.subgroup_patients),
             shortcuts.table(else_told, found["auroc"]),
@@ -85,6 +101,8 @@ def build(
         notes=[
             *shortcuts.notes(else_told, found["auroc"]),
             *subgroups_section.notes(groups),
+            *calibration_section.notes(metrics["temperature"], training["calibration"]["outcome"]),
+            *conformal_section.notes(found["conformal"], metrics["conformal"]),
             *notes,
             *_notes(cohort.task, external_section.note(metrics)),
         ],

@@ -10,7 +10,7 @@ from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
 from stages.evaluate import cases, report
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, curves, judge, subgroups
+from stages.judging import abstention, bootstrap, calibration, curves, judge, subgroups
 
 PATIENTS = 60
 _NONE = {"auroc": {"value": None, "low": None, "high": None}, "per_class": {}, "verdict": "undefined"}
@@ -38,6 +38,7 @@ TRAINING = {
     "device": "cpu",
     "precision": "fp32",
     "chosen": {},
+    "calibration": {"temperature": 1.0, "outcome": "fitted", "val_nll": 0.5, "val_nll_uncalibrated": 0.5},
 }
 HISTORY = pd.DataFrame(
     {"epoch": [1, 2], "lr": [0.1, 0.0], "train_loss": [1, 0.9], "val_loss": [1, 0.8], "val_auroc": [0.5, 0.7]}
@@ -77,7 +78,7 @@ def built(request: pytest.FixtureRequest):
         scores = scores / scores.sum(axis=1, keepdims=True)
     logits = np.log(np.clip(scores, 1e-6, 1)).astype(np.float32)
     predictions = evaluation.predictions(held_out, cohort.classes, scores, logits)
-    metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1)
+    metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1, temperature=1.0)
     on_test = (predictions["subset"] == "test").to_numpy()
     test = judge.judged(predictions[on_test], task, cohort.classes)
     patients = predictions[on_test]["patient"].tolist()
@@ -86,8 +87,14 @@ def built(request: pytest.FixtureRequest):
     metrics["test"]["subgroups"] = subgroups.judge(test, metrics["thresholds"], groups, patients, 5)
     resamples = bootstrap.resample(patients, 50, 1)
     strips, notes = [("strip", [])], ["a note"]
+    plots = {
+        "reliability": calibration.diagram(
+            test, judge.logits(predictions[on_test], cohort.classes), 1.0, judge.numbered(patients)
+        ),
+        "risk_coverage": abstention.curve(test, metrics["thresholds"]),
+    }
     page = report.build(
-        "a_recipe", metrics, cohort, test, resamples, HISTORY, TRAINING, SECTION, SHORTCUTS, strips, notes
+        "a_recipe", metrics, cohort, test, resamples, plots, HISTORY, TRAINING, SECTION, SHORTCUTS, strips, notes
     )
     assert page.pictures == [("strip", [])]
     assert "a note" in page.notes
@@ -110,7 +117,7 @@ def test_every_figure_can_be_drawn(built) -> None:
     _, test, _, page = built
     names = [figure.name for figure in page.figures]
     assert len(set(names)) == len(names)
-    assert {"metrics", "roc", "precision-recall", "confusion", "learning"} <= set(names)
+    assert {"metrics", "roc", "precision-recall", "confusion", "learning", "reliability"} <= set(names)
     assert sum(name.startswith("scores-") for name in names) == len(test.columns)
     for figure in page.figures:
         json.dumps([figure.data, figure.layout], allow_nan=False)
