@@ -122,7 +122,7 @@ def test_what_is_told_follows_from_the_predictions(built):
     }
     html = crossval.report_path("probe").read_text(encoding="utf-8")
     assert "48 patients" in html
-    assert not [name for name in ("image0", "patient0") if name in html], "no key is on the page"
+    assert not [name for name in ("patient0", "study0") if name in html], "no key is on the page"
 
 
 def test_the_same_bytes_come_again(built):
