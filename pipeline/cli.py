@@ -166,6 +166,21 @@ def quarantine(
 
 
 @app.command()
+def find(
+    keys: Annotated[list[str], typer.Argument(help="Of images, studies, patients or files; 8 digits are enough.")],
+) -> None:
+    """Lead from pseudonymous keys back to the files. For the data's owner: paths can hold names."""
+    from pipeline import find as ways  # noqa: PLC0415
+    from stages import params  # noqa: PLC0415
+
+    found = ways.files(keys, params.read("batches", list[str]))
+    if not found.empty:
+        typer.echo(found.to_csv(index=False), nl=False)
+    if lost := ways.missing(keys, found):
+        raise UserError(f"no file of these batches has the key {', '.join(lost)}: is it of this project?")
+
+
+@app.command()
 def times() -> None:
     """Show what each stage last cost on this machine: seconds, and peak memory."""
     from pipeline import text  # noqa: PLC0415

@@ -24,7 +24,7 @@ from pipeline.tracking import datasets, describe, models, registry, results, run
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import crossval, evaluation, intake, looks, model, pretraining
+from stages.artifacts import card, crossval, evaluation, intake, looks, model, pretraining
 from stages.artifacts.cohort import Subset
 from stages.track_params import TrackParams
 
@@ -179,7 +179,8 @@ def _files(recipe: str) -> dict[Path, str]:
         if path.is_file() and path.suffix != ".parquet" and path.name[0] != "."
     ]
     found = {path: "" if path.parent == folder else path.parent.relative_to(folder).as_posix() for path in files}
-    return found | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
+    told = {card.path(recipe): "card", card.markdown_path(recipe): "card"}
+    return found | told | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
 
 
 def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:

@@ -37,8 +37,8 @@ def compare(
         If no test image is common to both.
     """
     rows = _common(first, second, classes)
-    pair = tuple(judged(table, task, classes) for table in rows)
-    cuts = tuple(_thresholds(one, task, classes, section) for one in (first, second))
+    pair = judged(rows[0], task, classes), judged(rows[1], task, classes)
+    cuts = _thresholds(first, task, classes, section), _thresholds(second, task, classes, section)
     drawn = bootstrap.resample(rows[0]["patient"].tolist(), section.resamples, seed)
     single = [
         bootstrap.intervals(metrics.overall(side, metrics.per_class(side, cut, drawn), drawn))
@@ -74,8 +74,10 @@ def words(found: Mapping[str, Any]) -> str:
             table,
             "",
             f"DeLong   AUROC {_interval(found['delong']['difference'], '+')}, p {_p(found['delong']['p'])}",
-            f"McNemar  {decided['only_first']} decisions only {one} gets right, {decided['only_second']} only {other}, "
-            f"p {_p(decided['p'])}",
+            (
+                f"McNemar  {decided['only_first']} decisions only {one} gets right, {decided['only_second']} only "
+                f"{other}, p {_p(decided['p'])}"
+            ),
             "Intervals are 95 %, by drawing the same patients for both; one that holds 0 may be chance.",
         ]
     )

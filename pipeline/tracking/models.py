@@ -9,11 +9,14 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model
 from safetensors import safe_open
 
-from stages.artifacts import model
+from stages.artifacts import card, model
+
+_CARD = "card"
+"""Folder of the model's artifacts that holds what is known of it, beside the files of models/<recipe>/."""
 
 
 def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapping[str, str]) -> str:
-    """Log the model with its weights as they are, byte for byte; its id."""
+    """Log the model with its weights as they are, byte for byte, and its card; its id."""
     with safe_open(model.weights_path(recipe), framework="np") as file:
         header: dict[str, str] = file.metadata() or {}
     logged = client.create_logged_model(
@@ -22,6 +25,8 @@ def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapp
     spec = Model(run_id=run, model_uuid=logged.model_id, model_id=logged.model_id, metadata=header)
     spec.add_flavor("safetensors", data=model.weights_path(recipe).name)
     client.log_model_artifacts(logged.model_id, str(model.directory(recipe)))
+    for path in (card.path(recipe), card.markdown_path(recipe)):
+        client.log_model_artifact(logged.model_id, str(path), _CARD)
     with tempfile.TemporaryDirectory() as folder:
         spec.save(str(Path(folder) / "MLmodel"))
         client.log_model_artifacts(logged.model_id, folder)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline import summary
 from pipeline.lineage import Chain, File, Stage
-from pipeline.tracking import workspace
+from pipeline.tracking import names, workspace
 from stages import params
-from stages.artifacts import cohort, crossval, evaluation, intake, model, pretraining, weights
+from stages.artifacts import card, cohort, crossval, evaluation, intake, model, pretraining, weights
 from stages.artifacts.cohort import Cohort
 from stages.artifacts.intake import Intake
 from stages.finetune.params import Recipe
@@ -39,8 +39,15 @@ class RecipeResult:
     """The name of the stage that judged it: its chain holds all that made the model."""
 
     def numbers(self) -> dict[str, float]:
-        """Metrics by name: ``test.auroc``, ``test.auroc.low``, ``test.images``...; what is undefined is left out."""
-        return dict(_numbers(self.metrics))
+        """Every number of evaluation.json by its path there, but for what is undefined, and for lists.
+
+        ``test.auroc``, ``test.auroc.low``, ``test.images``, ``test.per_class.effusion``, ``test.calibration.ece``...
+        A number in a list has no name that stays: bins and curves are plots and files.
+        """
+        found: dict[str, float] = {}
+        for name, value in _numbers(self.metrics):
+            found[names.free(names.clean(name), found)] = value
+        return found
 
 
 @dataclass(frozen=True)
@@ -99,16 +106,16 @@ def read(chain: Chain) -> Results:
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     for key, value in content.items():
-        name = f"{prefix}{key}".removesuffix(".value")
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}.")
-        elif isinstance(value, int | float):
-            yield name, float(value)
+            yield from _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield prefix.removesuffix(".") if key == "value" and prefix else f"{prefix}{key}", float(value)
 
 
 def _recipe(name: str, chain: Chain) -> RecipeResult:
     _checked(chain.maker(str(model.weights_path(name))))
     judged = _checked(chain.maker(str(evaluation.path(name))))
+    _checked(chain.maker(str(card.path(name))))
     settings: Recipe = params.read(f"recipes.{name}", Recipe)  # type: ignore[arg-type]  # a union is no class
     return RecipeResult(
         name=name,

@@ -53,7 +53,12 @@ def write(recipe: str, content: dict[str, Any]) -> None:
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
-    """One row per image of val and test: keys, ``label:<class>`` (NaN unknown) and ``score:<class>`` (probability)."""
+    """One row per image of val and test.
+
+    Keys, ``label:<class>`` (0, 1, NaN unknown), ``score:<class>`` (probability, after the temperature of the model) and
+    ``logit:<class>`` (what the network gives, before it): score is the softmax over classes, or of a multi-label task
+    the sigmoid, of logit / temperature. Scores have double precision: in single, all above 0.9999999 would be one.
+    """
     return pa.schema(
         [
             ("image", pa.string()),
@@ -61,15 +66,22 @@ def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
             ("batch", pa.string()),
             ("subset", pa.string()),
             *((f"label:{name}", pa.float32()) for name in classes),
-            *((f"score:{name}", pa.float32()) for name in classes),
+            *((f"score:{name}", pa.float64()) for name in classes),
+            *((f"logit:{name}", pa.float32()) for name in classes),
         ]
     )
 
 
-def predictions(held_out: pd.DataFrame, classes: tuple[str, ...], scores: npt.NDArray[np.float32]) -> pd.DataFrame:
-    """The table of predictions from rows of the cohort and their (N, K) probabilities."""
+def predictions(
+    held_out: pd.DataFrame,
+    classes: tuple[str, ...],
+    scores: npt.NDArray[np.float64],
+    logits: npt.NDArray[np.float32],
+) -> pd.DataFrame:
+    """The table of predictions from rows of the cohort, their (N, K) probabilities and the (N, K) logits behind."""
     keys = held_out[["image", "patient", "batch", "subset", *(f"label:{name}" for name in classes)]]
-    return keys.assign(**{f"score:{name}": scores[:, k] for k, name in enumerate(classes)})
+    probability = {f"score:{name}": scores[:, k] for k, name in enumerate(classes)}
+    return keys.assign(**probability, **{f"logit:{name}": logits[:, k] for k, name in enumerate(classes)})
 
 
 def report_path(recipe: str) -> Path:

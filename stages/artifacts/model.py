@@ -28,6 +28,15 @@ class Epoch(TypedDict):
 HISTORY_COLUMNS = list(Epoch.__annotations__)
 
 
+class Calibration(TypedDict):
+    """By what logits are divided before they become probabilities: see :mod:`stages.learning.temperature`."""
+
+    temperature: float  # in the header of the weights too
+    outcome: str  # fitted, limited or undetermined
+    val_nll: float  # mean negative log-likelihood of val with it, in nats
+    val_nll_uncalibrated: float  # and at temperature 1
+
+
 class Training(TypedDict):
     """What training cost and when it stopped: only what is the same every time (seconds are in the run record)."""
 
@@ -43,6 +52,7 @@ class Training(TypedDict):
     device: str  # cpu or cuda
     precision: str  # fp32, bf16 or fp16
     chosen: dict[str, float]  # what validation chose besides the epoch, such as {"c": 0.01}
+    calibration: Calibration  # of the model that was kept, by validation
 
 
 def directory(recipe: str, fold: int | None = None) -> Path:

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stages.card.params import CardParams
 from stages.crossval.params import CrossValidation
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeaturesParams
@@ -43,6 +44,7 @@ class Params(Section):
     recipes: dict[Name, Recipe] = Field(min_length=1)
     cross_validation: CrossValidation
     evaluate: EvaluateParams
+    card: CardParams
     track: TrackParams
 
     @model_validator(mode="after")
@@ -84,6 +86,16 @@ class Params(Section):
             if target and target.column == "batch" and target.value not in self.batches:
                 raise ValueError(
                     f"recipes.{name}.target.value: '{target.value}' is not one of batches ({', '.join(self.batches)}): "
+                    "correct it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _prevalence_is_of_classes(self) -> Self:
+        for name in self.evaluate.prevalence:
+            if name not in self.split.classes:
+                raise ValueError(
+                    f"evaluate.prevalence: '{name}' is not one of split.classes ({', '.join(self.split.classes)}): "
                     "correct it"
                 )
         return self

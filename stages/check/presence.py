@@ -10,7 +10,7 @@ PHANTOM = {Path("data/raw/site-a"), Path("data/raw/site-b"), Path("data/phantom.
 """What the supplier stages/phantom makes when it is asked for: it need not be there before."""
 
 _OF_BATCHES = ["data/index", "data/quarantine", "data/restricted", "data/images", "data/features"]
-_OF_RECIPES = ["models", "reports/recipes"]
+_OF_RECIPES = ["models", "reports/cards", "reports/recipes"]
 _OF_CROSS_VALIDATION = ["folds", "reports/folds"]
 _OF_PRETRAINING = ["reports/pretrain"]
 

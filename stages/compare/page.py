@@ -35,8 +35,7 @@ def build(
         figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
         tables=[_table(recipes, best), *_chance(recipes, best), _came_in(intake), *_left_out(intake)],
         notes=[
-            "A difference whose interval holds 0 may be chance; so may one whose p value, adjusted for the number of recipes "
-            "(Holm), is not small.",
+            "A difference whose interval holds 0 may be chance. Holm's p values allow for the number of recipes.",
             "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
             "Of the files that are used, images without a label are in no side of the split.",
             "The more models one test side has judged, the more the best of them owes to luck.",

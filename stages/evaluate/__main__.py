@@ -5,9 +5,10 @@ import pandas as pd
 import torch
 
 from stages import inference, networks, params, runtime
+from stages.artifacts import errors as error_table
 from stages.artifacts import evaluation, looks, model
 from stages.artifacts.cohort import Cohort, Subset
-from stages.evaluate import report
+from stages.evaluate import cases, cases_section, errors, explain, report
 from stages.evaluate.params import EvaluateParams
 from stages.judging import bootstrap, curves, judge
 from stages.loading import Images
@@ -24,8 +25,9 @@ def main() -> None:
 
     classifier, header = networks.load_classifier(model.weights_path(recipe))
     logits = inference.logits(classifier, pixels, inference.device(Settings().device))
-    scores = networks.probabilities(torch.from_numpy(logits), header.task).numpy()
-    predictions = evaluation.predictions(held_out, cohort.classes, scores)
+    exact = torch.from_numpy(logits).double()
+    scores = networks.probabilities(exact, header.task, header.temperature).numpy()
+    predictions = evaluation.predictions(held_out, cohort.classes, scores, logits)
 
     metrics = judge.judge(predictions, cohort.task, cohort.classes, section, seed)
     on_test = predictions["subset"] == Subset.TEST.value
@@ -37,11 +39,21 @@ def main() -> None:
     evaluation.write_curve(recipe, "roc", curves.roc(test))
     evaluation.write_curve(recipe, "precision_recall", curves.precision_recall(test))
     evaluation.write_curve(recipe, "confusion", curves.decisions(test, metrics["thresholds"]))
-    evaluation.write(recipe, metrics)
     history = pd.read_csv(model.history_path(recipe))
     training = model.training(recipe)
-    shown = pixels.fetch(np.flatnonzero(on_test))
-    content = report.build(recipe, metrics, cohort, test, resamples, history, training, shown, section)
+    tested = held_out[on_test]
+    wrong = errors.table(test, metrics["thresholds"], tested)
+    groups = cases.of_each_class(test, metrics["thresholds"], section.cases)
+    worst = cases_section.worst(wrong, section.cases)
+    wanted = sorted({*(case.row for group in groups for case in group.cases), *worst["row"]})
+    shown = dict(zip(wanted, pixels.fetch(np.flatnonzero(on_test)[wanted]), strict=True)) if wanted else {}
+    seen = explain.explain(classifier, header, [case for group in groups for case in group.cases], shown, seed)
+    metrics["maps"] = explain.summary(seen)
+    pictures = [*cases_section.strips(groups, seen, shown), *cases_section.sheet(worst, shown)]
+    notes = cases_section.notes(seen, pixels=bool(section.cases))
+    content = report.build(recipe, metrics, cohort, test, resamples, history, training, section, pictures, notes)
+    evaluation.write(recipe, metrics)
+    error_table.write(recipe, wrong)
     page.write(evaluation.report_path(recipe), content)
     runtime.log.info("test AUROC %s", report.interval(metrics["test"]["auroc"]))
 

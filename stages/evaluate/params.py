@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from stages.judging.params import Rule, Share
+from stages.judging.params import YOUDEN, Rule, Share
 from stages.params import Section
 
 
@@ -12,12 +12,16 @@ class EvaluateParams(Section):
     resamples: int = Field(ge=100, le=100_000)
     """Bootstrap resamples of patients, for the 95 % intervals."""
 
-    threshold: Rule = "youden"
-    """How the operating point of each class is chosen, on val: ``youden``, ``{sensitivity: 0.95}``, ``{specificity: 0.9}``, or
-    ``{cost: 5}`` (a miss costs five false alarms)."""
+    threshold: Rule = YOUDEN
+    """How the operating point of each class is chosen, on val: ``youden``, ``{sensitivity: 0.95}``,
+    ``{specificity: 0.9}``, or ``{cost: 5}`` (a miss costs five false alarms)."""
 
-    prevalence: dict[str, Share] = {}
+    prevalence: dict[str, Share] = Field(default={})
     """By class, how common it is where the model will be used: PPV and NPV are then reported for that, too."""
 
+    coverage: Share = 0.9
+    """How often prediction sets are to hold the truth: val calibrates them for it (:mod:`stages.judging.conformal`)."""
+
     cases: int = Field(default=8, ge=0, le=100)
-    """Right and wrong test images that the report shows, of each; 0 where no pixels may go where reports go."""
+    """Right and wrong test images of each class that the report shows, of each, with maps of where the model looks; of
+    the worst errors three times as many. 0 where no pixels may go where reports go."""

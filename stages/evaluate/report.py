@@ -1,9 +1,9 @@
 """The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
@@ -13,7 +13,7 @@ from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import NAMES, Judged
-from stages.reports.page import Fact, Figure, Page, Table, with_interval
+from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -39,12 +39,18 @@ def build(
     resamples: Resamples,
     history: pd.DataFrame,
     training: Training,
-    pixels: npt.NDArray[np.uint8],
     section: EvaluateParams,
+    pictures: Sequence[tuple[str, Sequence[Picture]]],
+    notes: Sequence[str],
 ) -> Page:
-    """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
+    """The page. ``resamples`` are those of test; ``pictures`` and ``notes`` on them are of the cases' section."""
     found = metrics["test"]
-    figures = [_forest(metrics), _roc(test, resamples), _precision_recall(test), _confusion(test, metrics["thresholds"])]
+    figures = [
+        _forest(metrics),
+        _roc(test, resamples),
+        _precision_recall(test),
+        _confusion(test, metrics["thresholds"]),
+    ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
         title=f"{recipe}: {' / '.join(cohort.classes)}",
@@ -56,8 +62,8 @@ def build(
         facts=_facts(metrics, cohort, training, section),
         figures=figures,
         tables=[_table(metrics), *_more_than_one(metrics), _operating(metrics, section)],
-        pictures=cases.strips(test, metrics["thresholds"], pixels, section.cases),
-        notes=_notes(cohort.task),
+        pictures=pictures,
+        notes=[*notes, *_notes(cohort.task)],
     )
 
 
@@ -255,7 +261,13 @@ def _table(metrics: dict[str, Any]) -> Table:
         ]
         for name, found in metrics["test"]["per_class"].items()
     ]
-    head = ["class", "AUROC", "AUROC (DeLong)", *(LABELS[metric].partition(" (")[0] for metric in shown[1:]), "AUROC on val"]
+    head = [
+        "class",
+        "AUROC",
+        "AUROC (DeLong)",
+        *(LABELS[metric].partition(" (")[0] for metric in shown[1:]),
+        "AUROC on val",
+    ]
     return Table("Class by class, on test", head, rows)
 
 
@@ -265,28 +277,34 @@ def _more_than_one(metrics: dict[str, Any]) -> list[Table]:
     if "micro" not in test:
         return []
     rows = [[LABELS[name], _two_lines(test[name]), _two_lines(test["micro"][name])] for name in NAMES]
-    return [Table("All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows)]
+    return [
+        Table(
+            "All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows
+        )
+    ]
 
 
 def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
-    """What a decision is worth at the threshold, and what it would be worth where the class is rarer."""
+    """What a decision is worth at the threshold, and what it would be worth where the class is rarer or commoner."""
+    shown = {
+        "sensitivity": "sensitivity",
+        "specificity": "specificity",
+        "ppv": "PPV",
+        "npv": "NPV",
+        "lr_positive": "LR+",
+        "lr_negative": "LR-",
+    }
+    if section.prevalence:
+        shown |= {"ppv_at_prevalence": "PPV there", "npv_at_prevalence": "NPV there"}
+    head = ["class", "threshold", *shown.values()]
     rows = [
-        [
-            name,
-            f"{point['threshold']:.3f}",
-            *(_two_lines(point[key]) for key in ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")),
-            *(
-                [f"{point['prevalence']:g}", _two_lines(point["ppv_at_prevalence"]), _two_lines(point["npv_at_prevalence"])]
-                if "prevalence" in point
-                else ["-"] * 3
-            ),
-        ]
+        [name, f"{point['threshold']:.3f}", *(_two_lines(point[key]) if key in point else "-" for key in shown)]
         for name, point in metrics["test"]["operating"].items()
     ]
-    head = ["class", "threshold", "sensitivity", "specificity", "PPV", "NPV", "LR+", "LR-"]
-    head += ["at a prevalence of", "PPV there", "NPV there"]
-    if not section.prevalence:
-        head, rows = head[:-3], [row[:-3] for row in rows]
+    if section.prevalence:
+        head.insert(-2, "at a prevalence of")
+        for row, point in zip(rows, metrics["test"]["operating"].values(), strict=True):
+            row.insert(-2, f"{point['prevalence']:g}" if "prevalence" in point else "-")
     return Table(f"Operating points: thresholds chosen on val {operating.words(section.threshold)}", head, rows)
 
 
@@ -304,7 +322,6 @@ def _notes(task: Task) -> list[str]:
         kind,
         "Patients, not images, were held out and resampled: images of one person are not independent.",
         "Test patients are a random part of the same hospitals' patients: how the model does elsewhere is not known.",
-        "Probabilities are as the network gives them; they have not been calibrated.",
         "Labels are taken as given. Where they were mined from reports, some errors are the labels', not the model's.",
         "This is research software. It must not be used to diagnose.",
     ]

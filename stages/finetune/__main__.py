@@ -62,6 +62,7 @@ def main() -> None:
             blocks=kept,
             hidden=hidden,
             black_white=start.black_white,
+            temperature=result.training["calibration"]["temperature"],
         )
         with runtime.atomic_directory(product.parent) as folder:
             networks.save_classifier(folder / product.name, result.classifier, header)

@@ -1,8 +1,8 @@
 """AUROC and how much of it each patient makes: variances without resampling, for differences and means too.
 
 DeLong's structural components (DeLong, DeLong and Clarke-Pearson 1988), added up by patient (Obuchowski 1997). What a
-patient adds to a difference, or a mean, of AUROCs is the difference, or the mean, of what they add to each; the variance
-is the sum of squares. With one image a patient it is DeLong's variance exactly.
+patient adds to a difference, or a mean, of AUROCs is the difference, or the mean, of what they add to each; the
+variance is the sum of squares. With one image a patient it is DeLong's variance exactly.
 """
 
 from typing import NamedTuple

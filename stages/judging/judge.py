@@ -56,7 +56,9 @@ def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resam
             name: {**bootstrap.intervals(found), "delong": {"auroc": _share(by_delong[name])}}
             for name, found in classes.items()
         },
-        **({} if images.task is Task.BINARY else {"micro": bootstrap.intervals(metrics.micro(images, cuts, resamples))}),
+        **(
+            {} if images.task is Task.BINARY else {"micro": bootstrap.intervals(metrics.micro(images, cuts, resamples))}
+        ),
         "operating": operating.points(classes, cuts, section.prevalence),
         "images": len(images.labels),
         "patients": resamples.counts.shape[1],

@@ -133,7 +133,8 @@ class Table:
 
 def ratio(above: Floats, below: Floats) -> Floats:
     """``above / below``, NaN where there is nothing below."""
-    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    found: Floats = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    return found
 
 
 def _of_one(labels: Floats, scores: Floats, called: npt.NDArray[np.bool_], resamples: Resamples) -> Metrics:

@@ -38,7 +38,7 @@ def threshold(ranked: ranking.Ranking, rule: Rule) -> float:
     hits, alarms = (np.append(0.0, side[0]) for side in ranking.curve(ranked, np.ones((1, ranked.order.max() + 1))))
     cuts = np.append(np.nextafter(np.float32(ranked.scores[0]), np.float32(np.inf)), ranked.scores)
     sensitivity, specificity = hits / max(hits[-1], 1), 1 - alarms / max(alarms[-1], 1)
-    if rule == "youden":
+    if rule.youden:
         return float(cuts[int(np.argmax(sensitivity + specificity))])
     if rule.cost is not None:
         return float(cuts[int(np.argmin(rule.cost * (hits[-1] - hits) + alarms))])
@@ -50,7 +50,7 @@ def threshold(ranked: ranking.Ranking, rule: Rule) -> float:
 
 def words(rule: Rule) -> str:
     """The rule as a reader of the report needs it."""
-    if rule == "youden":
+    if rule.youden:
         return "by Youden's rule"
     if rule.cost is not None:
         return f"at the least cost, a miss costing {rule.cost:g} false alarms"
@@ -86,5 +86,8 @@ def _point(found: Metrics, cut: float, prevalence: float | None) -> dict[str, An
 
 
 def predictive(right: Floats, other: Floats, share: float) -> Floats:
-    """Of those decided one way, the share that is so: ``right`` of the ``share`` that is, and not ``other`` of the rest."""
+    """Of those decided one way, the share that is so.
+
+    ``share`` is how many are, ``right`` how many of them are decided so, ``other`` how many of the rest are not.
+    """
     return metrics.ratio(right * share, right * share + (1 - other) * (1 - share))

@@ -69,8 +69,8 @@ def mcnemar(
     """Whether the two decide right equally often (McNemar 1947; with several decisions of a patient: Durkalski 2003).
 
     A decision is an image's most probable class (multi-class), or each of its known labels at the threshold. The
-    statistic is (sum of d)^2 / (sum of d^2), d being what only the first got right of a patient less what only the second
-    did: McNemar's, uncorrected, for one decision a patient.
+    statistic is (sum of d)^2 / (sum of d^2), d being what only the first got right of a patient less what only the
+    second did: McNemar's, uncorrected, for one decision a patient.
     """
     right = [_right(side, cut) for side, cut in zip((first, second), cuts, strict=True)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]

@@ -1,4 +1,4 @@
-"""Areas under curves of every resample: scores are sorted once, then each resample is one pass over the patients' counts.
+"""Areas under curves of every resample: scores are sorted once, then each is one pass over the patients' counts.
 
 Compiled (numba): 2,000 resamples of 100,000 images and 14 labels are three thousand million steps, which as array
 operations take ten times as long and gigabytes.
@@ -37,7 +37,7 @@ def areas(ranking: Ranking, resamples: Resamples) -> tuple[Floats, Floats]:
     return found[0], found[1]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _areas(
     counts: npt.NDArray[np.uint8],
     member: npt.NDArray[np.int32],

@@ -19,7 +19,7 @@ ENTRY = {"method": "simclr", "weights": "starter", "epochs": 2, "lr": 0.1}
 @pytest.fixture
 def project(workspace: Path) -> Path:
     """A clone as it comes: params.yaml and the demonstration's key. The phantom is not drawn yet."""
-    for name in ("params.yaml", "stages/phantom/demo.key"):
+    for name in ("params.yaml", "card.yaml", "stages/phantom/demo.key"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, name)
     return workspace
@@ -250,11 +250,19 @@ def test_leftovers_are_refused_and_tidy_is_named(project: Path) -> None:
     assert check().returncode == 0
 
 
+def test_a_slip_in_the_authors_words_is_refused_before_any_work(project: Path) -> None:
+    Path("card.yaml").write_text("fundings: nobody\n", encoding="utf-8")
+    assert "card.yaml: 'fundings' is nothing that a card asks: is it 'funding'?" in refused()
+    Path("card.yaml").unlink()
+    assert "card.yaml (card.answers) is not here" in refused()
+
+
 def test_a_batch_whose_name_has_a_dot_is_no_leftover(project: Path) -> None:
-    for name in ("data/images/mine.v2", "models/full.2"):
+    for name in ("data/images/mine.v2", "models/full.2", "reports/cards"):
         Path(name).mkdir(parents=True)
     Path("data/index").mkdir()
     Path("data/index/mine.v2.parquet").touch()
+    Path("reports/cards/full.2.json").touch()
     assert presence.leftovers(["mine.v2"], ["full.2"], []) == []
 
 

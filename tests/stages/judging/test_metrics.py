@@ -12,6 +12,7 @@ from stages.evaluate.params import EvaluateParams
 from stages.judging import bootstrap, judge, metrics, operating, ranking, resampled
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import Judged
+from stages.judging.params import YOUDEN
 
 CLASSES = ("normal", "pneumonia", "effusion")
 SECTION = EvaluateParams(resamples=100)
@@ -46,7 +47,7 @@ def test_binary_metrics_are_sklearns(seed: int, ties: bool) -> None:
     judged = _binary(seed, ties=ties)
     weights = np.random.default_rng(seed).integers(0, 4, (3, len(judged.labels))).astype(np.uint8)
     weights[:, :2] += 1  # both classes stay
-    cuts = operating.thresholds(judged, "youden")
+    cuts = operating.thresholds(judged, YOUDEN)
     truth, scores = judged.labels[:, 1], judged.scores[:, 1]
     called = scores >= cuts["pneumonia"]
     found = _all(judged, Resamples(weights, np.arange(len(truth))), cuts)
@@ -72,7 +73,7 @@ def test_binary_metrics_are_sklearns(seed: int, ties: bool) -> None:
 def test_multiclass_metrics_are_sklearns(seed: int) -> None:
     judged = _multiclass(seed)
     truth, best = judged.labels.argmax(1), judged.scores.argmax(1)
-    cuts = operating.thresholds(judged, "youden")
+    cuts = operating.thresholds(judged, YOUDEN)
     called = judged.scores >= [cuts[name] for name in CLASSES]
     once = _once(len(truth))
     found = {name: values[0] for name, values in _all(judged, once, cuts).items()}
@@ -104,8 +105,8 @@ def test_an_unknown_label_has_no_say() -> None:
     scores = np.r_[whole.scores, np.random.default_rng(0).random((5, 2))]
     padded = Judged(Task.MULTILABEL, whole.classes, labels, scores)
     bare = Judged(Task.MULTILABEL, whole.classes, whole.labels, whole.scores)
-    cuts = operating.thresholds(bare, "youden")
-    assert operating.thresholds(padded, "youden") == cuts
+    cuts = operating.thresholds(bare, YOUDEN)
+    assert operating.thresholds(padded, YOUDEN) == cuts
     for of in (_all, lambda judged, once, cuts: metrics.micro(judged, cuts, once)):
         found, expected = (of(j, _once(len(j.labels)), cuts) for j in (padded, bare))
         assert {name: value[0] for name, value in found.items()} == pytest.approx(

@@ -11,7 +11,7 @@ from stages.artifacts.cohort import Task
 from stages.evaluate.params import EvaluateParams
 from stages.judging import bootstrap, metrics, operating, ranking
 from stages.judging.metrics import Judged
-from stages.judging.params import Operate
+from stages.judging.params import YOUDEN, Rule
 from stages.runtime import UserError
 
 
@@ -35,42 +35,42 @@ def test_each_rule_is_the_best_of_all_thresholds(seed: int, ties: bool, share: f
     every = [*np.unique(scores), scores.max() + 1]
     reached = [_reached(truth, scores, cut) for cut in every]
 
-    youden = _reached(truth, scores, operating.threshold(ranked, "youden"))
+    youden = _reached(truth, scores, operating.threshold(ranked, YOUDEN))
     assert sum(youden) == pytest.approx(max(sum(one) for one in reached))
 
-    sensitivity = _reached(truth, scores, operating.threshold(ranked, Operate(sensitivity=share)))
+    sensitivity = _reached(truth, scores, operating.threshold(ranked, Rule(sensitivity=share)))
     assert sensitivity[0] >= share
     assert sensitivity[1] == max(one[1] for one in reached if one[0] >= share), (
         "no threshold does as well at less alarm"
     )
 
-    specificity = _reached(truth, scores, operating.threshold(ranked, Operate(specificity=share)))
+    specificity = _reached(truth, scores, operating.threshold(ranked, Rule(specificity=share)))
     assert specificity[1] >= share
     assert specificity[0] == max(one[0] for one in reached if one[1] >= share)
 
     def cost(one: tuple[float, float]) -> float:
         return 5 * (1 - one[0]) * truth.sum() + (1 - one[1]) * (1 - truth).sum()
 
-    cheapest = _reached(truth, scores, operating.threshold(ranked, Operate(cost=5)))
+    cheapest = _reached(truth, scores, operating.threshold(ranked, Rule(cost=5)))
     assert cost(cheapest) == pytest.approx(min(cost(one) for one in reached))
 
 
 def test_a_specificity_that_no_score_reaches_calls_nothing() -> None:
     ranked = ranking.rank(np.array([0.0, 1.0, 0.0]), np.array([0.9, 0.5, 0.1]))
-    assert 0.9 < operating.threshold(ranked, Operate(specificity=0.9)) < 0.901
+    assert 0.9 < operating.threshold(ranked, Rule(specificity=0.9)) < 0.901
 
 
 def test_a_rule_names_one_thing() -> None:
     for wrong in ({}, {"sensitivity": 0.9, "cost": 2}, {"sensitivity": 1.0}, {"cost": -1}):
         with pytest.raises(ValidationError):
-            Operate(**wrong)
-    assert EvaluateParams(resamples=100, threshold={"specificity": 0.9}).threshold == Operate(specificity=0.9)
+            Rule(**wrong)
+    assert EvaluateParams(resamples=100, threshold={"specificity": 0.9}).threshold == Rule(specificity=0.9)
 
 
 def test_a_class_that_val_knows_nothing_of_is_an_error() -> None:
     judged = Judged(Task.MULTILABEL, ("a", "b"), np.array([[0, np.nan], [1, np.nan]]), np.full((2, 2), 0.5))
     with pytest.raises(UserError, match="'b'"):
-        operating.thresholds(judged, "youden")
+        operating.thresholds(judged, YOUDEN)
 
 
 @given(sensitivity=st.floats(0.01, 1), specificity=st.floats(0, 1), prevalence=st.floats(0.01, 0.99))
@@ -87,7 +87,7 @@ def test_at_the_prevalence_of_the_images_predictive_values_are_theirs() -> None:
     truth, scores = _images(4, ties=False)
     judged = Judged(Task.BINARY, ("normal", "sick"), np.c_[1 - truth, truth], np.c_[1 - scores, scores])
     drawn = bootstrap.resample([str(n) for n in range(60)], 100, 1)
-    cuts = operating.thresholds(judged, "youden")
+    cuts = operating.thresholds(judged, YOUDEN)
     points = operating.points(metrics.per_class(judged, cuts, drawn), cuts, {"sick": truth.mean()})["sick"]
     for name in ("ppv", "npv"):
         assert points[f"{name}_at_prevalence"]["value"] == pytest.approx(points[name]["value"], abs=1e-6)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from stages import params, runtime
 from stages.account import counting
+from stages.artifacts import card as cards
 from stages.artifacts import cohort, evaluation, images, index, intake, looks, model, pretraining, quarantine, weights
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.quarantine import Rejected
@@ -199,6 +200,10 @@ def compare(_: str) -> None:
     compared["test_looks"] = looks.count(looks.key(Cohort.read().subset(Subset.TEST)))
     runtime.write_json(evaluation.COMPARISON_PATH, compared)
     write(evaluation.COMPARISON_REPORT_PATH, "<!doctype html><html><body><h1>recipes</h1></body></html>\n")
+
+
+def card(recipe: str) -> None:
+    cards.write(recipe, {"model": {"recipe": recipe}}, f"# Model card: {recipe}\n")
 
 
 if __name__ == "__main__":
