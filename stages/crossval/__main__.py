@@ -52,7 +52,7 @@ def _scores(weights: Path, held: pd.DataFrame) -> npt.NDArray[np.float64]:
     classifier, header = networks.load_classifier(weights)
     logits = inference.logits(classifier, Images(held), inference.device(Settings().device))
     exact = torch.from_numpy(logits).double()
-    scores: npt.NDArray[np.float64] = networks.probabilities(exact, header.task).numpy()
+    scores: npt.NDArray[np.float64] = networks.probabilities(exact, header.task, header.temperature).numpy()
     return scores
 
 

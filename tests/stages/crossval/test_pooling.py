@@ -10,7 +10,7 @@ from stages.artifacts.crossval import CHOSEN_ON, JUDGED
 from stages.crossval.pooling import pool
 from stages.evaluate.params import EvaluateParams
 
-SECTION = EvaluateParams(resamples=400, threshold="youden")
+SECTION = EvaluateParams(resamples=400)
 NAMES = {Task.BINARY: ("normal", "sick"), Task.MULTICLASS: ("a", "b", "c"), Task.MULTILABEL: ("a", "b", "c")}
 
 
@@ -134,7 +134,7 @@ def test_delongs_interval_of_the_mean_is_that_of_independent_folds():
 
 def test_intervals_hold_the_true_value_about_as_often_as_they_say():
     """Of the mean over folds, of patients who have three images each, by either method."""
-    section = EvaluateParams(resamples=200, threshold="youden")
+    section = EvaluateParams(resamples=200)
     truth = table(folds=3, patients=20000, images=1, seed=1, gain=1.5)
     truth = truth[truth["role"] == JUDGED]
     true = sk.roc_auc_score(truth["label:sick"], truth["score:sick"])
