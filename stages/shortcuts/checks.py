@@ -21,8 +21,8 @@ ORIGINS = ("batch", "site", "manufacturer")
 _FEWEST_TRAIN, _FEWEST_TEST = 10, 5
 """Patients of a batch, site or manufacturer, to learn and to judge it."""
 
-_PERMUTED = 2_000
-"""Images that each tree learns from where labels are permuted: that takes many forests."""
+_PERMUTED, _FEW_TREES = 2_000, 25
+"""Images that each tree learns from, and trees, where labels are permuted: that takes many forests."""
 
 _FAR, _ERRORS = 0.1, 4.0
 """Permuted labels give an AUROC that is so far from 0.5, and so many standard errors: then something is broken."""
@@ -137,16 +137,19 @@ def permuted(sides: Sides, features: Floats, permutations: int, seed: int) -> di
     """
     random = np.random.default_rng(seed)
     train, test = np.flatnonzero(sides.train), np.flatnonzero(~sides.train)
-    train = train[learners.some(len(train), seed)]
+    train, test = train[learners.some(len(train), seed)], test[learners.some(len(test), seed)]
+    judged = Sides(
+        sides.rows.iloc[test], sides.labels[test], np.zeros(len(test), dtype=bool), sides.task, sides.classes
+    )
     orders = [random.permutation(len(train)) for _ in range(permutations)]
     table = tables.encode(sides.rows, tables.NUISANCE, sides.train)
     ridge = learners.Ridge(features[train])
     by: dict[str, list[float]] = {"nuisance": [], "features": []}
     for number, order in enumerate(orders):
         shuffled = sides.labels[train][order]
-        forest = learners.forest(table[train], shuffled, table[test], sides.task, seed + number, _PERMUTED)
-        by["nuisance"].append(_mean_area(sides, sides.labels[test], forest))
-        by["features"].append(_mean_area(sides, sides.labels[test], ridge.scores(shuffled, features[test])))
+        forest = learners.forest(table[train], shuffled, table[test], sides.task, seed + number, _PERMUTED, _FEW_TREES)
+        by["nuisance"].append(_mean_area(judged, forest))
+        by["features"].append(_mean_area(judged, ridge.scores(shuffled, features[test])))
     found = {what: _spread(np.array(areas)) for what, areas in by.items()}
     for what, entry in found.items():
         if entry["verdict"] == WARNING:
@@ -219,9 +222,9 @@ def _interval(sides: Sides, labels_: Floats, area: influence.Influence) -> dict[
     return dict(bootstrap.entry(found.value, found.low, found.high))
 
 
-def _mean_area(sides: Sides, labels_: Floats, said: Floats) -> float:
+def _mean_area(sides: Sides, said: Floats) -> float:
     """Over the classes that can be judged; NaN if none can."""
-    areas = np.array([_area(sides, labels_[:, k], said[:, k]).value for k in sides.judged])
+    areas = np.array([_area(sides, sides.labels[:, k], said[:, k]).value for k in sides.judged])
     return float(np.nanmean(areas)) if not np.isnan(areas).all() else np.nan
 
 

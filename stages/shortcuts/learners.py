@@ -12,31 +12,35 @@ from stages.artifacts.cohort import Task
 
 Floats = npt.NDArray[np.floating]
 
-TREES = 100
+_TREES = 100
 _LEAF = 5  # images at least: a share of them is a score
 _MOST = 10_000
 """Images that learn: what a forest does not see in ten thousand is no easy shortcut."""
 
 
-def forest(train: Floats, labels: Floats, test: Floats, task: Task, seed: int, most: int = _MOST) -> Floats:
+def forest(
+    train: Floats, labels: Floats, test: Floats, task: Task, seed: int, most: int = _MOST, trees: int = _TREES
+) -> Floats:
     """(n, K) scores of ``test`` (n, D) from a random forest (Breiman 2001) on ``train`` (N, D), labels (N, K).
 
     Each tree learns from ``most`` images at most. NaN for a label that train does not hold both ways.
     """
     if task is not Task.MULTILABEL:
-        return _fit(train, labels.argmax(axis=1), test, seed, most, labels.shape[1])
+        return _fit(train, labels.argmax(axis=1), test, seed, most, trees, labels.shape[1])
     scores = np.full((len(test), labels.shape[1]), np.nan)
     for k, label in enumerate(labels.T):
         known = ~np.isnan(label)
         if len(np.unique(label[known])) > 1:
-            scores[:, k] = _fit(train[known], label[known].astype(int), test, seed, most, 2)[:, 1]
+            scores[:, k] = _fit(train[known], label[known].astype(int), test, seed, most, trees, 2)[:, 1]
     return scores
 
 
-def _fit(train: Floats, classes: npt.NDArray[np.intp], test: Floats, seed: int, most: int, count: int) -> Floats:
+def _fit(
+    train: Floats, classes: npt.NDArray[np.intp], test: Floats, seed: int, most: int, trees: int, count: int
+) -> Floats:
     """(n, count) shares of the classes."""
     model = RandomForestClassifier(
-        TREES, min_samples_leaf=_LEAF, max_samples=min(most, len(train)), random_state=seed, n_jobs=1
+        trees, min_samples_leaf=_LEAF, max_samples=min(most, len(train)), random_state=seed, n_jobs=1
     )  # several threads add up in any order, and last bits differ
     model.fit(train, classes)
     scores = np.full((len(test), count), np.nan)
