@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import summary
+from pipeline import summary, text
 from pipeline.lineage import Chain, File, Join, Stage
 from pipeline.tracking.results import Results
 from pipeline.tracking.workspace import Commit, Locks
@@ -58,7 +58,7 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             found |= flat(value, f"{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            found[_name(name)] = _cut(text, _PARAM_LIMIT)
+            found[mlflow_name(name)] = _cut(text, _PARAM_LIMIT)
     return found
 
 
@@ -120,10 +120,14 @@ def _provenance(chain: Chain, code: Commit) -> str:
 
 def _chain(chain: Chain, room: int) -> str:
     """The chain as a table, in as much detail as there is room for."""
+    sized = [
+        _row(stage, _files_cell(stage.inputs, sizes=True), _files_cell(stage.outputs, sizes=True))
+        for stage in chain.stages
+    ]
     detailed = [_row(stage, _files_cell(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     outputs = [_row(stage, _count(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     folded = [_folded(stages) for stages in _families(chain)]
-    for rows in (detailed, outputs, folded):
+    for rows in (sized, detailed, outputs, folded):
         table = _table(["stage", "code", "params", "reads", "writes"], rows)
         if len(table) <= room:
             return table
@@ -155,8 +159,9 @@ def _family(stage: Stage) -> str:
     return stage.label.partition("@")[0]
 
 
-def _files_cell(files: Sequence[File]) -> str:
-    return "<br>".join(f"{file.path} `{file.md5[:_SHORT]}`" for file in files)
+def _files_cell(files: Sequence[File], *, sizes: bool = False) -> str:
+    said = {file: f" {text.size(file.size)}" for file in files if sizes and file.size is not None}
+    return "<br>".join(f"{file.path} `{file.md5[:_SHORT]}`{said.get(file, '')}" for file in files)
 
 
 def _count(files: Sequence[File]) -> str:
@@ -195,10 +200,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _fit(tags: Mapping[str, str]) -> dict[str, str]:
-    return {_name(key): _cut(value, _TAG_LIMIT) for key, value in tags.items() if value}
+    return {mlflow_name(key): _cut(value, _TAG_LIMIT) for key, value in tags.items() if value}
 
 
-def _name(key: str) -> str:
+def mlflow_name(key: str) -> str:
     """What MLflow takes as a name; anything else becomes an underscore."""
     return re.sub(r"[^\w\-. :/]", "_", key, flags=re.ASCII)[:_KEY_LIMIT]
 
