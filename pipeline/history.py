@@ -85,17 +85,28 @@ def tree(commit: str, patch: str, paths: Sequence[str]) -> Tree:
     return Tree({path: content for path, content in zip(blobs, contents, strict=True) if content is not None})
 
 
-def sealed_by(stages: Sequence[Stage], mark: str) -> str:
+def on_disk(paths: Sequence[str]) -> Tree:
+    """The files at or under ``paths`` as they are in the workspace now."""
+    found: dict[str, Path] = {}
+    for name in (".dvcignore", *paths):
+        path = Path(name)
+        files = path.rglob("*") if path.is_dir() else [path]
+        found |= {one.as_posix(): one for one in files if one.is_file() and one.suffix != ".pyc"}
+    return Tree({name: path.read_bytes() for name, path in found.items()})
+
+
+def sealed_by(stages: Sequence[Stage], mark: str, only: str = "") -> str:
     """The first commit that holds each of these stages in its lock files, as they are; "" if none does.
 
     A chain is logged before its lock is committed, and the lock gains the entry of `track` after that: so a commit is
     known by the entries, not by the file's own hash. ``mark`` is a hash that such a lock must hold: it saves parsing.
+    With ``only``, that commit alone is looked at.
     """
     wanted: dict[str, dict[str, str]] = {}
     for stage in stages:
         wanted.setdefault(lock_of(stage.name), {})[stage.name] = stage.sha256
     listed = _try("log", "--all", "--reverse", "--topo-order", "--format=%H", "--", *wanted)
-    commits = (listed or b"").decode().split()
+    commits = [only] if only else (listed or b"").decode().split()
     names = [f"{commit}:{path}" for commit in commits for path in wanted]
     contents = dict(zip(names, _contents(names), strict=True))
     known: dict[tuple[str, bytes], bool] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from graphlib import TopologicalSorter
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from stages.runtime import UserError
@@ -117,6 +117,10 @@ class Chain:
             if any(out.path == path for out in stage.outputs):
                 return stage
         raise UserError(f"dvc.lock does not say what made {path}: run 'dvc repro'")
+
+    def output(self, path: PurePath) -> File:
+        """What a stage wrote at ``path``. Raises :class:`UserError` if none has."""
+        return next(out for out in self.maker(str(path)).outputs if out.path == str(path))
 
     def upstream(self, name: str) -> "Chain":
         """What stage ``name`` rests on, itself included."""

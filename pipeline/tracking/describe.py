@@ -190,9 +190,14 @@ def _common(results: Results, code: Commit) -> dict[str, str]:
 def _chain_tags(chain: Chain, locks: Locks) -> dict[str, str]:
     whole = {"chain.sha256": chain.sha256, "chain.links": links(chain)}
     whole |= {f"chain.sha256.{path}": digest for path, digest in locks.sha256.items()}
+    return whole | file_tags(chain)
+
+
+def file_tags(chain: Chain) -> dict[str, str]:
+    """A tag for every file that a stage of ``chain`` wrote or read: `dvc.out.PATH` and `dvc.dep.PATH`, its MD5."""
     made = {f"dvc.out.{file.path}": file.md5 for stage in chain.stages for file in stage.outputs}
     read = {f"dvc.dep.{file.path}": file.md5 for stage in chain.stages for file in (*stage.code, *stage.inputs)}
-    return whole | made | read
+    return made | read
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

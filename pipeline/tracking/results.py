@@ -40,7 +40,7 @@ class RecipeResult:
 
     def numbers(self) -> dict[str, float]:
         """Metrics by name: ``test.auroc``, ``test.auroc.low``, ``test.images``...; what is undefined is left out."""
-        return dict(_numbers(self.metrics))
+        return dict(numbers(self.metrics))
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,12 @@ def read(chain: Chain) -> Results:
     return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), compared["test_looks"])
 
 
-def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """What an evaluation holds, flat: ``("test.auroc", 0.9)``; what is undefined is left out."""
     for key, value in content.items():
         name = f"{prefix}{key}".removesuffix(".value")
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}.")
+            yield from numbers(value, f"{name}.")
         elif isinstance(value, int | float):
             yield name, float(value)
 

@@ -1,0 +1,73 @@
+"""The lock files, the chain that they give, and the commit that sealed it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline import history
+from pipeline.audit.links import Link, State, link
+from pipeline.audit.record import Record
+from pipeline.lineage import Chain, Join
+from pipeline.tracking import describe
+from stages.runtime import UserError
+
+
+def hashes(record: Record, chains: Sequence[Chain], whole: Chain, own: Chain) -> Iterator[Link]:
+    """The lock files' own hashes, the chain's, and every file's tag: in MLflow, and as recomputed from the locks."""
+    for path, text in record.locks().items():
+        key = f"chain.sha256.{path}"
+        if path.endswith(".dvc"):
+            continue  # the chain's hash is over what it says
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        for whose, tags in (("version", record.tags), ("run", record.run.tags)):
+            said = tags.get(describe.mlflow_name(key))
+            yield link("lock", f"{path}, {whose}'s tag", said == sha256, f"the tag says {said}, the file is {sha256}")
+    read = "lock files", "lineage.json"
+    for name, found in zip(read[-len(chains) :], chains, strict=True):
+        said = record.run.tags.get("chain.sha256")
+        yield link("lock", f"chain of {name}", found.sha256 == said, f"it is {found.sha256}, the run's tag {said}")
+    said = record.tags.get("chain.sha256")
+    yield link("lock", "the version's chain", own.sha256 == said, f"it is {own.sha256}, the tag {said}", own.sha256)
+    for whose, tags, of in (("version", record.tags, own), ("run", record.run.tags, whole)):
+        expected = {describe.mlflow_name(key): value for key, value in describe.file_tags(of).items()}
+        given = {key: value for key, value in tags.items() if key.startswith(("dvc.out.", "dvc.dep."))}
+        wrong = sorted(key for key in {*expected, *given} if expected.get(key) != given.get(key))
+        for key in wrong:
+            said = f"{given.get(key, 'no tag')}; the chain {expected.get(key, 'has no such file')}"
+            yield Link("lock", f"{whose}'s tag {key}", State.BROKEN, said)
+        if not wrong:
+            yield Link("lock", f"{whose}'s tags dvc.*", State.OK, f"{len(expected)} files")
+
+
+def sealed(record: Record, own: Chain, sealed: str) -> Link:
+    """The commit that holds the chain; and that dvc.lock here still does, where HEAD does."""
+    if not sealed:
+        last = f"commit it ('git add {' '.join(record.locks())} && git commit')"
+        return Link("git", "sealed by a commit", State.ABSENT, f"no commit here holds this chain: {last}, or git fetch")
+    now: dict[str, str] = {}
+    for path in {history.lock_of(stage.name) for stage in own.stages}:
+        if Path(path).is_file():
+            try:
+                text = Path(path).read_text(encoding="utf-8", errors="replace")
+                now |= {stage.name: stage.sha256 for stage in history.stages_in(path, text)}
+            except UserError as error:
+                return Link("git", path, State.BROKEN, f"{error}: git checkout -- {path}")
+    changed = [stage.name for stage in own.stages if now.get(stage.name) != stage.sha256]
+    if changed and history.sealed_by(own.stages, own.stages[-1].outputs[0].md5, only="HEAD"):
+        path = history.lock_of(changed[0])
+        return Link("git", path, State.BROKEN, f"changed here since HEAD ({changed[0]}): git diff -- {path}")
+    return Link("git", "sealed by a commit", State.OK, f"{sealed[:12]} of {history.date(sealed)}")
+
+
+def joins(own: Chain) -> Iterator[Link]:
+    """Each dependency is what another stage wrote."""
+    counts = {join: sum(one.join is join for one in own.links) for join in Join}
+    for one in own.links:
+        if one.join is Join.BROKEN:
+            yield Link("chain", f"{one.stage} reads {one.path}", State.BROKEN, one.join.value)
+        elif one.join is Join.BY_PATH:
+            yield Link(
+                "chain", f"{one.stage} reads {one.path}", State.ABSENT, f"{one.join.value}: 'dvc fetch' the outputs"
+            )
+    held = counts[Join.EXACT] + counts[Join.ASSEMBLED]
+    yield Link("chain", f"{held} dependencies", State.OK, "each is what another stage wrote")
