@@ -45,7 +45,7 @@ def artifacts(run: Run, whose: str) -> Iterator[Link]:
         key.removeprefix(ARTIFACT_TAG): value for key, value in run.tags.items() if key.startswith(ARTIFACT_TAG)
     }
     if not recorded:
-        yield Link("artifact", f"{whose}: all", State.ABSENT, "logged before hashes were kept: run 'radrepro track'")
+        yield Link("artifact", f"{whose}: all", State.ABSENT, "logged by an earlier radrepro, before hashes were kept")
         return
     files = [path for path in sorted(run.files.rglob("*")) if path.is_file()] if run.files.is_dir() else []
     found = {describe.mlflow_name(path.relative_to(run.files).as_posix()): path for path in files}
