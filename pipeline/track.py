@@ -50,6 +50,7 @@ def main() -> None:
         if dead := runs.reconcile(client, experiment):
             log.info("%d runs of an earlier track that was killed: marked KILLED in MLflow", dead)
         run, version = tell(client, experiment, settings.model, found, locks, own, code)
+        registry.seal(client, settings.model)
 
     where = f"/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
     last = {"store": store.shown(store.uri()), "path": where, "run": run, "version": version}

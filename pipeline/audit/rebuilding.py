@@ -183,7 +183,8 @@ def _compare(record: Record, own: Chain, kept: Path | None, folder: Path) -> Out
 
 def _dvc(folder: Path, *arguments: str, live: bool = False) -> None:
     """Run `dvc` in the copy; with ``live``, pass on what it says."""
-    env = {"PYTHONPATH": str(folder), "RADREPRO_LIVE": "false"}
+    found = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))  # the copy's code comes first
+    env = {"PYTHONPATH": found, "RADREPRO_LIVE": "false"}
     process = subprocesses.start(subprocesses.dvc(*arguments), env, folder=folder)
     said: list[str] = []
     try:

@@ -11,7 +11,21 @@ import pytest
 
 from tests.pipeline.conftest import run
 
-COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "times", "ui", "sweep"]
+COMMANDS = [
+    "run",
+    "results",
+    "add-batch",
+    "tidy",
+    "check",
+    "track",
+    "quarantine",
+    "times",
+    "ui",
+    "sweep",
+    "audit",
+    "verify",
+    "rebuild",
+]
 
 
 def radrepro(*arguments: str) -> "subprocess.CompletedProcess[str]":
