@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.audit import contents, tree
 from pipeline.audit.contents import Contents
-from pipeline.audit.record import Record
+from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain
 from stages.artifacts import cohort, evaluation, images, index, quarantine, tables
 from stages.artifacts.cohort import Cohort
@@ -47,7 +47,7 @@ def way(record: Record, key: str, *, paths: bool = False) -> dict[str, Any]:
     (one,) = found
     steps = [_origin(own, store, one, paths=paths), *one["steps"]]
     if "image" in one:
-        steps += _onward(record, own, store, one)
+        steps += _onward(own, store, one)
     return {"model": record.label, "key": one["key"], "batch": one["batch"], "steps": steps}
 
 
@@ -146,7 +146,7 @@ def _rendered(own: Chain, store: Contents, row: "pd.Series[Any]") -> dict[str, A
     return _step("preprocess", says, facts)
 
 
-def _onward(record: Record, own: Chain, store: Contents, one: dict[str, Any]) -> list[dict[str, Any]]:
+def _onward(own: Chain, store: Contents, one: dict[str, Any]) -> list[dict[str, Any]]:
     """What became of the image: left out, or on a side; and what the model says of it, if it is held out."""
     whole = Cohort.read(_open(own, store, cohort.PATH))
     mine = whole.frame[whole.frame["image"] == one["image"]]
@@ -161,7 +161,7 @@ def _onward(record: Record, own: Chain, store: Contents, one: dict[str, Any]) ->
     facts = {"side": row["subset"], "patient": row["patient"], "group": row["group"], **labels}
     says = f"OK: the same pixels in {cohort.PATH}" if same else "BROKEN: other pixels in the cohort"
     steps = [_step("split", says, facts)]
-    recipe = record.tags["best.recipe"]
+    recipe = recipe_of(own)
     path = evaluation.directory(recipe) / "predictions.parquet"
     judged = tables.read(_open(own, store, path), evaluation.predictions_schema(whole.classes))
     scores = judged[judged["image"] == one["image"]]

@@ -20,7 +20,7 @@ from pipeline import history, subprocesses
 from pipeline import text as words
 from pipeline.audit import contents, tree
 from pipeline.audit.contents import Contents, Place
-from pipeline.audit.record import Record
+from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain, File, Join, Stage
 from pipeline.text import nameless
 from pipeline.tracking import results
@@ -173,7 +173,7 @@ def _compare(record: Record, own: Chain, kept: Path | None, folder: Path) -> Out
             out.path: (out.md5, now.get(out.path, "none")) for out in stage.outputs if now.get(out.path) != out.md5
         }
         compared.append(Compared(stage.label, len(stage.outputs), differing))
-    judged = evaluation.path(own.stages[-1].label.partition("@")[2])
+    judged = evaluation.path(recipe_of(own))
     then = json.loads((record.recipe.text(judged.name) if record.recipe else "") or "{}")
     rebuilt = json.loads((folder / judged).read_text(encoding="utf-8"))
     old, new = dict(results.numbers(then)), dict(results.numbers(rebuilt))

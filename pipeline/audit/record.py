@@ -93,18 +93,37 @@ class Record:
 
     def from_locks(self, listing: lineage.Listing = lambda _: None) -> Chain:
         """The whole chain, joined anew from the locks. Raises :class:`UserError` if a lock is missing or damaged."""
-        names = {stage.name for stage in self.told().stages}
         locks = self.locks()
+        stages = {stage.name: stage for path, text in locks.items() for stage in history.stages_in(path, text)}
+        try:  # a lock keeps entries of stages that were no longer part of the pipeline
+            names = {stage.name for stage in self.told().stages}
+        except UserError:
+            names = set(stages)
         missing = {history.lock_of(name) for name in names} - set(locks)
-        if missing:
-            raise UserError(f"run {self.run.id} has no {', '.join(sorted(missing))} among its artifacts")
-        stages = [stage for path, text in locks.items() for stage in history.stages_in(path, text)]
-        return lineage.chain([stage for stage in stages if stage.name in names], listing)
+        if missing or not locks:
+            raise UserError(f"run {self.run.id} has no {', '.join(sorted(missing)) or 'lock'} among its artifacts")
+        known = min(names, set(stages))
+        return lineage.chain([stage for name, stage in stages.items() if name in known], listing)
 
     def own(self, whole: Chain) -> Chain:
-        """Of the ``whole`` chain what this version rests on."""
-        recipe = self.tags.get("best.recipe", "")
-        return whole.upstream(whole.maker(str(evaluation.path(recipe))).name)
+        """Of the ``whole`` chain what this version rests on, down from its evaluation.
+
+        Raises
+        ------
+        UserError
+            If no stage of the chain evaluated the recipe that MLflow names.
+        """
+        named = [self.tags.get("best.recipe"), self.recipe.tags.get("recipe") if self.recipe else None]
+        made = {out.path for stage in whole.stages for out in stage.outputs}
+        for name in named:
+            if name and str(evaluation.path(name)) in made:
+                return whole.upstream(whole.maker(str(evaluation.path(name))).name)
+        raise UserError(f"{self.label}: no stage of its chain evaluated the recipe that MLflow names ({named[0]})")
+
+
+def recipe_of(own: Chain) -> str:
+    """The recipe that a version's own chain ends in."""
+    return own.stages[-1].label.partition("@")[2]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline import history
 from pipeline.audit import contents
 from pipeline.audit.contents import Contents, batch_of
-from pipeline.audit.record import Record
+from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain, File, Stage, label
 from pipeline.text import size
 from pipeline.tracking.describe import links
@@ -20,7 +20,7 @@ def content(record: Record) -> dict[str, Any]:
     """All of it as plain objects."""
     whole = chain(record)
     own = record.own(whole)
-    recipe = record.tags["best.recipe"]
+    recipe = recipe_of(own)
     sealed = history.sealed_by(own.stages, own.output(model.weights_path(recipe)).md5)
     return {
         "model": record.label,

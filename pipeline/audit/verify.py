@@ -11,9 +11,9 @@ from pipeline.audit import contents
 from pipeline.audit.checks import code, data, environment, locks, mlflow
 from pipeline.audit.contents import Contents
 from pipeline.audit.links import Link, State
-from pipeline.audit.record import Record
+from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain
-from stages.artifacts import evaluation, model
+from stages.artifacts import model
 from stages.runtime import UserError
 
 
@@ -27,8 +27,8 @@ def verify(record: Record, *, paths: bool = False) -> list[Link]:
     """
     store = Contents(contents.claims(record.locks()))
     chains, faults = _chains(record, store)
-    whole, own = _trusted(record, chains)
-    recipe = _recipe(own)
+    whole, own = _trusted(record, list(chains.values()))
+    recipe = recipe_of(own)
     sealed = history.sealed_by(own.stages, own.output(model.weights_path(recipe)).md5)
     store.sealed = sealed
     return [
@@ -55,17 +55,17 @@ def verdict(links: Sequence[Link]) -> int:
     return 1 if State.BROKEN in states else 2 if State.ABSENT in states else 0
 
 
-def _chains(record: Record, store: Contents) -> tuple[list[Chain], list[Link]]:
+def _chains(record: Record, store: Contents) -> tuple[dict[str, Chain], list[Link]]:
     """The chain of the lock files and that of lineage.json, as far as they can be read; and what cannot."""
     reads: dict[str, Callable[[], Chain]] = {
         "lock files": lambda: record.from_locks(store.listing),
         "lineage.json": record.told,
     }
-    found: list[Chain] = []
+    found: dict[str, Chain] = {}
     faults: list[Link] = []
     for name, read in reads.items():
         try:
-            found.append(read())
+            found[name] = read()
         except UserError as error:
             faults.append(Link("lock", name, State.BROKEN, str(error)))
     if not found:
@@ -78,23 +78,9 @@ def _trusted(record: Record, chains: Sequence[Chain]) -> tuple[Chain, Chain]:
     pairs = []
     for whole in chains:
         try:
-            pairs.append((whole, _own(record, whole)))
+            pairs.append((whole, record.own(whole)))
         except UserError:
             continue
     if not pairs:
         raise UserError(f"{record.label}: no stage of its chain evaluated the recipe that MLflow names")
     return next((pair for pair in pairs if pair[1].sha256 == record.tags.get("chain.sha256")), pairs[0])
-
-
-def _own(record: Record, whole: Chain) -> Chain:
-    named = [record.tags.get("best.recipe"), record.recipe.tags.get("recipe") if record.recipe else None]
-    made = {out.path for stage in whole.stages for out in stage.outputs}
-    for name in named:
-        if name and str(evaluation.path(name)) in made:
-            return whole.upstream(whole.maker(str(evaluation.path(name))).name)
-    return record.own(whole)
-
-
-def _recipe(own: Chain) -> str:
-    """The recipe that the chain ends in."""
-    return own.stages[-1].label.partition("@")[2]

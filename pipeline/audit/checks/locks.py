@@ -1,7 +1,7 @@
 """The lock files, the chain that they give, and the commit that sealed it."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline import history
@@ -12,7 +12,7 @@ from pipeline.tracking import describe
 from stages.runtime import UserError
 
 
-def hashes(record: Record, chains: Sequence[Chain], whole: Chain, own: Chain) -> Iterator[Link]:
+def hashes(record: Record, chains: Mapping[str, Chain], whole: Chain, own: Chain) -> Iterator[Link]:
     """The lock files' own hashes, the chain's, and every file's tag: in MLflow, and as recomputed from the locks."""
     for path, text in record.locks().items():
         key = f"chain.sha256.{path}"
@@ -22,8 +22,7 @@ def hashes(record: Record, chains: Sequence[Chain], whole: Chain, own: Chain) ->
         for whose, tags in (("version", record.tags), ("run", record.run.tags)):
             said = tags.get(describe.mlflow_name(key))
             yield link("lock", f"{path}, {whose}'s tag", said == sha256, f"the tag says {said}, the file is {sha256}")
-    read = "lock files", "lineage.json"
-    for name, found in zip(read[-len(chains) :], chains, strict=True):
+    for name, found in chains.items():
         said = record.run.tags.get("chain.sha256")
         yield link("lock", f"chain of {name}", found.sha256 == said, f"it is {found.sha256}, the run's tag {said}")
     said = record.tags.get("chain.sha256")
