@@ -34,11 +34,11 @@ class Registered:
     def database(self) -> Path:
         return self.path / "mlflow.db"
 
-    def verify(self, spec: str = "") -> list[Link]:
+    def verify(self, spec: str = "radrepro") -> list[Link]:
         with record.opened(spec) as found:
             return verify.verify(found)
 
-    def broken(self, spec: str = "") -> dict[str, str]:
+    def broken(self, spec: str = "radrepro") -> dict[str, str]:
         return {one.name: one.detail for one in self.verify(spec) if one.state is State.BROKEN}
 
 

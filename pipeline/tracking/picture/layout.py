@@ -13,9 +13,9 @@ from pipeline.lineage import Chain, Join, Stage
 FAMILY_LIMIT = 8
 """More stages of one kind than this (a hundred batches) share one box."""
 
-WIDTH, HEIGHT = 190, 40
+WIDTH, HEIGHT = 182, 40
 """Of a box, in pixels."""
-_ACROSS, _DOWN, _MARGIN = 250, 58, 16
+_ACROSS, _DOWN, _MARGIN = 222, 58, 16
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Line:
     source: str
     target: str
     join: Join
+    implied: bool
+    """Whether other lines lead from the one to the other too: such a line is drawn for a chosen box only."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ def draw(chain: Chain) -> Drawing:
     for at, names in enumerate(columns):
         for row, name in enumerate(names):
             boxes.append(Box(name, tuple(members[name]), _MARGIN + at * _ACROSS, _MARGIN + row * _DOWN))
-    lines = tuple(Line(*ends, join) for ends, join in sorted(joins.items()))
+    reached = _reached(list(members), joins)
+    lines = tuple(
+        Line(*ends, join, any(ends[0] in reached[source] for source, target in joins if target == ends[1]))
+        for ends, join in sorted(joins.items())
+    )
     tallest = max((len(names) for names in columns), default=0)
     width = 2 * _MARGIN + max(len(columns) - 1, 0) * _ACROSS + WIDTH
     return Drawing(tuple(boxes), lines, width, 2 * _MARGIN + tallest * _DOWN)
@@ -90,6 +96,16 @@ def _family(stage: Stage) -> str:
     """``ingest`` of ``ingest@site-a``; a folder's of the ``.dvc`` files in it."""
     label = stage.label
     return label.rpartition("/")[0] if label.endswith(".dvc") else label.partition("@")[0]
+
+
+def _reached(names: Sequence[str], joins: Mapping[tuple[str, str], Join]) -> dict[str, set[str]]:
+    """Of each box, all that it rests on."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for name in names:  # what it reads comes before it
+        for source, target in joins:
+            if target == name:
+                found[name] |= {source} | found[source]
+    return found
 
 
 def _columns(names: Sequence[str], joins: Mapping[tuple[str, str], Join]) -> list[list[str]]:

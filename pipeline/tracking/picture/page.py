@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 from pipeline import text
-from pipeline.lineage import Chain, File, Join, Stage
+from pipeline.lineage import Chain, File, Join, Stage, label
 from pipeline.tracking.picture.layout import HEIGHT, WIDTH, Drawing, Line, draw
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -16,7 +16,6 @@ def page(chain: Chain, last: str) -> str:
     """An HTML file. ``last`` names the stage whose chain is the model's own: what else there is stands back."""
     own = {stage.name for stage in chain.upstream(last).stages}
     drawing = draw(chain)
-    makers = {out.path: stage for stage in chain.stages for out in stage.outputs}
     boxes = [
         {
             "name": box.name,
@@ -24,13 +23,14 @@ def page(chain: Chain, last: str) -> str:
             "y": box.y,
             "own": any(stage.name in own for stage in box.stages),
             "hash": box.stages[0].sha256[:8] if len(box.stages) == 1 else "",
-            "stages": [_stage(stage, chain, makers) for stage in box.stages],
+            "stages": [_stage(stage, chain) for stage in box.stages],
         }
         for box in drawing.boxes
     ]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     lines = [
-        {"from": line.source, "to": line.target, "join": line.join, "path": path} for line, path in _paths(drawing)
+        {"from": line.source, "to": line.target, "join": line.join, "implied": line.implied, "path": path}
+        for line, path in _paths(drawing)
     ]
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         boxes=boxes,
@@ -44,8 +44,8 @@ def page(chain: Chain, last: str) -> str:
     )
 
 
-def _stage(stage: Stage, chain: Chain, makers: dict[str, Stage]) -> dict[str, object]:
-    joins = {link.path: link.join for link in chain.links if link.stage == stage.name}
+def _stage(stage: Stage, chain: Chain) -> dict[str, object]:
+    links = {link.path: link for link in chain.links if link.stage == stage.name}
     return {
         "label": stage.label,
         "command": stage.command,
@@ -56,7 +56,7 @@ def _stage(stage: Stage, chain: Chain, makers: dict[str, Stage]) -> dict[str, ob
         "code": [_file(file) for file in stage.code],
         "reads": [
             _file(file)
-            | {"join": joins[file.path].value, "from": makers[file.path].label if file.path in makers else ""}
+            | {"join": links[file.path].join.value, "from": [label(name) for name in links[file.path].producers]}
             for file in stage.inputs
         ],
         "writes": [_file(file) for file in stage.outputs],
