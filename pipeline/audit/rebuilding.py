@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config import merge
 from dvc.repo import Repo
 
 from pipeline import history, subprocesses
@@ -133,11 +134,12 @@ def _check_out(record: Record, folder: Path) -> None:
         if path.endswith(".dvc"):  # they may have been committed later
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(content, encoding="utf-8")
-    with Repo() as here:
-        cache, local = here.cache.local_cache_dir, here.config.read("local")
+    with Repo() as here:  # remotes as they are now, for the commit's may be out of date
+        cache, known = here.cache.local_cache_dir, [here.config.read(level) for level in ("repo", "local")]
     with Repo(str(folder)) as there, there.config.edit("local") as config:
-        config.update(local)
-        config["cache"] = {"type": _LINKS, **dict(local.get("cache", {})), "dir": cache}
+        for level in known:
+            merge(config, level)
+        config["cache"] = {"type": _LINKS, **config.get("cache", {}), "dir": cache}
 
 
 def _bring(record: Record, own: Chain, folder: Path) -> None:

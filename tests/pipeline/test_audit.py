@@ -454,6 +454,42 @@ def test_a_model_that_does_not_come_again_is_told_by_stage(
     assert (Path(outcome.folder) / "dvc.lock").exists()
 
 
+@pytest.fixture
+def brought(built: Path, fresh: Path) -> Path:
+    """The fresh project with labels that a person put under DVC, tracked, committed, and pushed to a remote."""
+    Path("data").mkdir(exist_ok=True)
+    Path("data/labels.csv").write_text("SOPInstanceUID,label\n")
+    run("dvc", "add", "--quiet", "data/labels.csv")
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("data/phantom.csv", "data/labels.csv"))
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "labels")
+    shutil.copy(built / "mlflow.db", "mlflow.db")
+    run("dvc", "repro")
+    run("dvc", "remote", "add", "--default", "archive", str(fresh.parent / "remote"))
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "results")
+    run("dvc", "push", "--quiet")
+    return fresh
+
+
+def test_what_a_person_put_under_dvc_is_a_link_and_is_fetched_to_rebuild(brought: Path) -> None:
+    project = Registered(brought)
+    links = project.verify()
+    assert [one for one in links if one.state is not State.OK] == []
+    assert "data/labels.csv" in {one.name for one in links}
+    with _flipped(brought / "data/labels.csv"):
+        assert list(project.broken()) == ["data/labels.csv"]
+    assert (
+        (_artifacts(project)["run: lineage/data/labels.csv.dvc"]).read_text() == Path("data/labels.csv.dvc").read_text()
+    )
+    Path("data/labels.csv").unlink()
+    shutil.rmtree(".dvc/cache/files")
+    (absent,) = [one for one in project.verify() if one.name == "data/labels.csv"]
+    assert (absent.state, absent.detail) == (State.ABSENT, "the DVC remote 'archive' has it: dvc pull")
+    with record.opened("radrepro") as found:
+        assert rebuilding.rebuild(found).identical
+
+
 # --- shown
 
 
@@ -497,8 +533,8 @@ def test_people_are_told_what_is_broken_first_and_how_many_hold() -> None:
         Link("code", "d", State.ABSENT, "git fetch"),
     ]
     said = tell.links("m/1", links)
-    assert "OK      data         2 recomputed" in said
-    assert "BROKEN  data         c: other bytes" in said
+    assert "OK     data         2 recomputed" in said
+    assert "BROKEN data         c: other bytes" in said
     assert said.endswith("m/1: 1 of 4 links are BROKEN")
     assert [verify.verdict(links[:at]) for at in (2, 3)] == [0, 1]
     assert verify.verdict([links[0], links[3]]) == 2
