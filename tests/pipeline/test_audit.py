@@ -148,7 +148,9 @@ def test_nothing_is_written_by_it(model: Registered) -> None:
     ],
 )
 def test_a_flipped_byte_in_the_workspace_is_named(model: Registered, path: str, named: str) -> None:
-    with _flipped(model.path / path):
+    content = (model.path / path).read_bytes()
+    at = content.index(b"data/index/site-a.parquet") + 12 if path == "dvc.lock" else -2  # an entry of its own chain
+    with _flipped(model.path / path, at):
         assert list(model.broken()) == [named]
     assert not model.broken()
 

@@ -37,7 +37,9 @@ def code(record: Record, own: Chain) -> Iterator[Link]:
     now, head = history.on_disk(CODE), history.tree("HEAD", "", CODE)
     edited = [file for file in files if file not in wrong and now.md5(file.path) != file.md5 == head.md5(file.path)]
     for file in edited:
-        yield Link("code", file.path, State.BROKEN, f"changed here since HEAD: git diff -- {file.path}")
+        names = [name for name in {*now.files, *head.files} if name == file.path or name.startswith(f"{file.path}/")]
+        changed = ", ".join(sorted(name for name in names if now.files.get(name) != head.files.get(name)))
+        yield Link("code", file.path, State.BROKEN, f"changed here since HEAD: {changed} (git diff)")
     yield Link("code", f"{len(files) - len(wrong)} files and folders", State.OK, by)
 
 
