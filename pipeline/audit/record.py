@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pipeline import history, lineage
 from pipeline.lineage import Chain
@@ -222,7 +222,8 @@ def _run(client: "MlflowClient", identifier: str, folder: Path) -> Run:
 
 def _folder(download: Any, address: str, folder: Path) -> Path:
     """The files at an address: where they lie on this machine, and else a copy in ``folder``."""
-    if address.startswith("file://") or "://" not in address:
-        return Path(unquote(address.removeprefix("file://")))  # a folder that is gone is for the checks to find
+    parts = urlsplit(address)
+    if parts.scheme in {"", "file"}:
+        return Path(unquote(parts.path))  # a folder that is gone is for the checks to find
     folder.mkdir(parents=True, exist_ok=True)
     return Path(download(artifact_uri=address, dst_path=str(folder)))

@@ -246,9 +246,9 @@ def test_a_changed_parameter_or_metric_in_mlflow_is_named(model: Registered) -> 
 
 def test_a_changed_data_set_in_mlflow_is_named(model: Registered) -> None:
     with sqlite3.connect(model.database) as database:
-        ((digest,),) = database.execute("select dataset_digest from datasets where name = 'test'").fetchall()
+        ((digest,),) = database.execute("select digest from datasets where name = 'test'").fetchall()
     other = f"{digest[:-1]}{'0' if digest[-1] != '0' else '1'}"
-    change, back = (f"update datasets set dataset_digest = '{value}' where name = 'test'" for value in (other, digest))
+    change, back = (f"update datasets set digest = '{value}' where name = 'test'" for value in (other, digest))
     with _in_database(model.database, change, back):
         assert list(model.broken()) == ["test"]
 
