@@ -52,11 +52,10 @@ def files(own: Chain, store: Contents, record: Record, *, paths: bool) -> Iterat
 def _obtain(stage: Stage, out: File, remote: str, has: set[str]) -> str:
     if out.md5 in has:
         return f"the DVC remote '{remote}' has it: dvc pull"
+    makes = f"'dvc repro {stage.name}' makes it, or " if stage.command else ""
     if remote:
-        return f"the DVC remote '{remote}' does not have it: 'dvc push' where it is, or 'radrepro rebuild'"
-    if stage.command:
-        return "no DVC remote is set: 'radrepro rebuild' makes it, or 'dvc remote add -d' where it was pushed"
-    return "no DVC remote is set: 'dvc remote add -d' where it was pushed, or ask who keeps it"
+        return f"the DVC remote '{remote}' does not have it: {makes}'dvc push' where it is"
+    return f"no DVC remote is set: {makes}'dvc remote add -d' where it was pushed"
 
 
 def _told(path: str, found: Found, *, paths: bool) -> Link:
