@@ -51,7 +51,7 @@ def text(content: dict[str, Any]) -> str:
     if recipe["a"] != recipe["b"]:
         lines.append(f"recipe       {recipe['a']} -> {recipe['b']}")
     data = content["data"]
-    lines += [f"\ndata         {line}" for line in data["said"]] or ["\ndata         the same"]
+    lines += [f"{'data':<12} {line}" for line in data["said"]] or [f"{'data':<12} the same"]
     for name, found in (("batches", data["batches"]), ("params", content["params"])):
         lines += _changes(name, found)
     commits = content["code"]["commit"]
@@ -74,8 +74,8 @@ def _mappings(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, dict[str,
 
 def _changes(name: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not found:
-        return [f"\n{name:<12} the same"]
-    lines = [f"\n{name:<12} {len(found)} changed"]
+        return [f"{name:<12} the same"]
+    lines = [f"{name:<12} {len(found)} changed"]
     for key, one in list(found.items())[:_SHOWN]:
         a, b = ("-" if value is None else str(value)[:40] for value in (one["a"], one["b"]))
         lines.append(f"  {key}: {a} -> {b}")
