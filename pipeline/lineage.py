@@ -118,6 +118,10 @@ class Chain:
                 return stage
         raise UserError(f"dvc.lock does not say what made {path}: run 'dvc repro'")
 
+    def stage(self, name: str) -> Stage:
+        """The stage of this name. Raises ``KeyError`` if there is none."""
+        return {stage.name: stage for stage in self.stages}[name]
+
     def output(self, path: PurePath) -> File:
         """What a stage wrote at ``path``. Raises :class:`UserError` if none has."""
         return next(out for out in self.maker(str(path)).outputs if out.path == str(path))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -14,8 +15,9 @@ from dvc.repo import Repo
 from dvc_objects.errors import ObjectDBError
 
 from pipeline import history, lineage
-from pipeline.lineage import File
+from pipeline.lineage import File, Stage
 from pipeline.text import nameless
+from pipeline.tracking import workspace
 from stages.runtime import UNFINISHED, UserError
 from stages.settings import Settings
 
@@ -170,19 +172,41 @@ def on_remote(files: Iterable[File]) -> tuple[str, set[str]]:
             raise UserError(f"the DVC remote '{name}' does not answer ({said[:200]}): see 'dvc remote list'") from None
 
 
-def claims(files: Iterable[str]) -> dict[str, str]:
-    """The hash of every output that these lock and ``.dvc`` files give, as they are in the workspace now."""
-    found: dict[str, str] = {}
+def stages_here(files: Iterable[str]) -> dict[str, Stage]:
+    """The stages in these lock and ``.dvc`` files as they are in the workspace now, by name; of a damaged one, none.
+
+    That it is damaged is told where locks are checked.
+    """
+    found: dict[str, Stage] = {}
     for name in files:
         path = Path(name)
-        if not path.is_file():
-            continue
-        try:
-            stages = history.stages_in(name, path.read_text(encoding="utf-8", errors="replace"))
-        except UserError:
-            continue  # it claims nothing; that it is damaged is told where locks are checked
-        found |= {out.path: out.md5 for stage in stages for out in stage.outputs}
+        if path.is_file():
+            with suppress(UserError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+                found |= {stage.name: stage for stage in history.stages_in(name, text)}
     return found
+
+
+def claims(files: Iterable[str]) -> dict[str, str]:
+    """The hash of every output that these lock and ``.dvc`` files give, as they are in the workspace now."""
+    return {out.path: out.md5 for stage in stages_here(files).values() for out in stage.outputs}
+
+
+def has_run(stages: Iterable[Stage], path: str, md5: str | None) -> bool:
+    """Whether one of these stages read ``path`` with this hash: then what is edited here has made another version."""
+    return any(file.path == path and file.md5 == md5 for stage in stages for file in (*stage.code, *stage.inputs))
+
+
+def is_as_locked(stage: Stage) -> bool:
+    """Whether all that the workspace's lock says of a stage's files is so, byte for byte."""
+    for file in (*stage.code, *stage.inputs, *stage.outputs):
+        path = Path(file.path)
+        code = file in stage.code
+        md5 = history.on_disk([file.path]).md5(file.path) if code else workspace.md5(path) if path.exists() else None
+        size = path.stat().st_size if path.is_file() else file.size
+        if md5 != file.md5 or file.size not in {None, size}:
+            return False
+    return True
 
 
 def batch_of(path: str) -> str:

@@ -155,6 +155,15 @@ def test_a_flipped_byte_in_the_workspace_is_named(model: Registered, path: str, 
     assert not model.broken()
 
 
+@pytest.mark.parametrize(
+    ("mark", "offset"), [(b"data/index/site-a.parquet", 12), (b"lr: 0.02", 7), (b"make.py split", 10), (b"size: ", 6)]
+)
+def test_a_flipped_byte_anywhere_in_an_entry_of_the_lock_is_named(model: Registered, mark: bytes, offset: int) -> None:
+    """A path, a parameter, a command, a size."""
+    with _flipped(model.path / "dvc.lock", (model.path / "dvc.lock").read_bytes().index(mark) + offset):
+        assert list(model.broken()) == ["dvc.lock"]
+
+
 def test_files_of_a_batch_are_counted_and_named_only_to_the_owner(model: Registered) -> None:
     raw = model.path / "data/raw/site-b"
     with _flipped(raw / "003.dcm"):
@@ -368,9 +377,12 @@ def two(_two: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
 
 
 def test_the_version_before_holds_when_the_workspace_has_another(two: Registered) -> None:
-    assert {one.name for one in two.verify("radrepro/1") if one.state is not State.OK} <= {
-        "dvc.lock", "suppliers/phantom/dvc.lock", "params.yaml here", "stages/trainer.py"
-    }, "what differs from HEAD is told; the data of then is in DVC's cache"  # fmt: skip
+    """Its data is in DVC's cache, its code and lock in git; what is edited here has made the other version."""
+    assert [one for one in two.verify("radrepro/1") if one.state is not State.OK] == []
+    with _flipped(two.path / "params.yaml"):
+        assert list(two.broken("radrepro/1")) == ["params.yaml here"]
+    with _flipped(two.path / "stages/trainer.py"):
+        assert list(two.broken("radrepro/1")) == ["stages/trainer.py"]
 
 
 def test_a_model_of_an_uncommitted_tree_rests_on_its_patch_and_is_not_sealed(two: Registered) -> None:

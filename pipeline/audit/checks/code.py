@@ -8,10 +8,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import history
+from pipeline.audit import contents
 from pipeline.audit.links import Link, State, link
 from pipeline.audit.record import Record
 from pipeline.lineage import CODE, Chain
-from pipeline.tracking import describe
+from pipeline.tracking import describe, workspace
 from stages import params
 from stages.runtime import UserError
 
@@ -35,7 +36,14 @@ def code(record: Record, own: Chain) -> Iterator[Link]:
     for file in wrong:
         yield Link("code", file.path, State.BROKEN, f"{by} does not give what ran")
     now, head = history.on_disk(CODE), history.tree("HEAD", "", CODE)
-    edited = [file for file in files if file not in wrong and now.md5(file.path) != file.md5 == head.md5(file.path)]
+    here = contents.stages_here(record.locks()).values()
+    edited = [
+        file
+        for file in files
+        if file not in wrong
+        and now.md5(file.path) != file.md5 == head.md5(file.path)
+        and not contents.has_run(here, file.path, now.md5(file.path))
+    ]
     for file in edited:
         names = [name for name in {*now.files, *head.files} if name == file.path or name.startswith(f"{file.path}/")]
         changed = ", ".join(sorted(name for name in names if now.files.get(name) != head.files.get(name)))
@@ -59,7 +67,7 @@ def values(record: Record, own: Chain) -> Iterator[Link]:
         yield Link("params", key, State.BROKEN, said)
     for stage in own.stages:
         for key, value in stage.params.items():
-            if ":" not in key and _at(given, key) != value:
+            if ":" not in key and value_at(given, key) != value:
                 yield Link("params", f"{stage.label}: {key}", State.BROKEN, f"{name} in MLflow has another value")
     yield link("params", "values", not wrong, "see above", f"{len(flat)}, and each is what the stages read")
     if not history.has(record.commit):
@@ -71,10 +79,15 @@ def values(record: Record, own: Chain) -> Iterator[Link]:
     yield link("params", name, then == text.encode(), f"that of commit {record.commit[:12]} is another", "as in git")
     head, here = history.file("HEAD", name), Path(name)
     if head == text.encode() and (not here.is_file() or here.read_bytes() != head):
+        if here.is_file() and contents.has_run(
+            contents.stages_here(record.locks()).values(), name, workspace.md5(here)
+        ):
+            return  # another version was made with it
         yield Link("params", f"{name} here", State.BROKEN, f"changed here since HEAD: git diff -- {name}")
 
 
-def _at(content: Any, key: str) -> Any:
+def value_at(content: Any, key: str) -> Any:
+    """What params.yaml has at ``key``, such as ``recipes.fine_tune``; None if nothing."""
     if isinstance(content, Mapping) and key in content:
         return content[key]
     for part in key.split("."):

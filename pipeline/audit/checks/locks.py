@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline import history
+from pipeline.audit import contents
+from pipeline.audit.checks.code import value_at
 from pipeline.audit.links import Link, State, link
 from pipeline.audit.record import Record
-from pipeline.lineage import Chain, Join
+from pipeline.lineage import Chain, Join, Stage
 from pipeline.tracking import describe
+from stages import params
 from stages.runtime import UserError
 
 
@@ -43,19 +46,36 @@ def sealed(record: Record, own: Chain, sealed: str) -> Link:
     if not sealed:
         last = f"commit it ('git add {' '.join(record.locks())} && git commit')"
         return Link("git", "sealed by a commit", State.ABSENT, f"no commit here holds this chain: {last}, or git fetch")
-    now: dict[str, str] = {}
+    now: dict[str, Stage] = {}
     for path in {history.lock_of(stage.name) for stage in own.stages}:
         if Path(path).is_file():
             try:
                 text = Path(path).read_text(encoding="utf-8", errors="replace")
-                now |= {stage.name: stage.sha256 for stage in history.stages_in(path, text)}
+                now |= {stage.name: stage for stage in history.stages_in(path, text)}
             except UserError as error:
                 return Link("git", path, State.BROKEN, f"{error}: git checkout -- {path}")
-    changed = [stage.name for stage in own.stages if now.get(stage.name) != stage.sha256]
-    if changed and history.sealed_by(own.stages, own.stages[-1].outputs[0].md5, only="HEAD"):
-        path = history.lock_of(changed[0])
-        return Link("git", path, State.BROKEN, f"changed here since HEAD ({changed[0]}): git diff -- {path}")
+    changed = [stage.name for stage in own.stages if stage.name not in now or now[stage.name].sha256 != stage.sha256]
+    edited = [name for name in changed if name not in now or not _of_a_run(now[name], own.stage(name))]
+    if edited and history.sealed_by(own.stages, own.stages[-1].outputs[0].md5, only="HEAD"):
+        path = history.lock_of(edited[0])
+        return Link(
+            "git", path, State.BROKEN, f"changed here since HEAD ({edited[0]}), and not by a run: git diff -- {path}"
+        )
     return Link("git", "sealed by a commit", State.OK, f"{sealed[:12]} of {history.date(sealed)}")
+
+
+def _of_a_run(now: Stage, then: Stage) -> bool:
+    """Whether the lock here says of a stage what is so here: then a run wrote it, and nobody's hand."""
+    given = params.load()
+    of_here = all(":" in key or value_at(given, key) == value for key, value in now.params.items())
+    graph = Path(_graph_of(now.name))
+    commanded = now.command == then.command or history.file("HEAD", str(graph)) != graph.read_bytes()
+    return of_here and commanded and contents.is_as_locked(now)
+
+
+def _graph_of(stage: str) -> str:
+    """The dvc.yaml that defines a stage; of a ``.dvc`` file itself."""
+    return str(PurePosixPath(history.lock_of(stage)).with_suffix(".dvc" if stage.endswith(".dvc") else ".yaml"))
 
 
 def joins(own: Chain) -> Iterator[Link]:
