@@ -17,7 +17,6 @@ from dvc_objects.errors import ObjectDBError
 from pipeline import history, lineage
 from pipeline.lineage import File, Stage
 from pipeline.text import nameless
-from pipeline.tracking import workspace
 from stages.runtime import UNFINISHED, UserError
 from stages.settings import Settings
 
@@ -199,20 +198,26 @@ def has_run(stages: Iterable[Stage], path: str, md5: str | None) -> bool:
 
 def is_as_locked(stage: Stage) -> bool:
     """Whether all that the workspace's lock says of a stage's files is so, byte for byte."""
-    for file in (*stage.code, *stage.inputs, *stage.outputs):
-        path = Path(file.path)
-        code = file in stage.code
-        md5 = history.on_disk([file.path]).md5(file.path) if code else workspace.md5(path) if path.exists() else None
-        if md5 != file.md5:
-            return False
-        if code and path.is_dir():  # what .dvcignore leaves out of it does not count: its hash says enough
-            continue
-        inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
-        if file.size not in {None, sum(one.stat().st_size for one in inside)}:
-            return False
-        if file.files not in {None, len(inside)}:
-            return False
-    return True
+    return all(_is_code_as_locked(file) for file in stage.code) and all(
+        _is_as_locked(file) for file in (*stage.inputs, *stage.outputs)
+    )
+
+
+def _is_code_as_locked(file: File) -> bool:
+    path = Path(file.path)
+    sized = not path.is_file() or file.size in {None, path.stat().st_size}
+    return sized and history.on_disk([file.path]).md5(file.path) == file.md5
+
+
+def _is_as_locked(file: File) -> bool:
+    path = Path(file.path)
+    if not path.is_dir():
+        return path.is_file() and file.size in {None, path.stat().st_size} and _md5(path) == file.md5
+    # DVC puts a .gitignore beside outputs, and counts none where a stage depends on a folder of them
+    inside = [one for one in path.rglob("*") if one.is_file() and one.name != ".gitignore"]
+    entries = [{"md5": _md5(one), "relpath": one.relative_to(path).as_posix()} for one in inside]
+    counted = file.files in {None, len(inside)} and file.size in {None, sum(one.stat().st_size for one in inside)}
+    return counted and lineage.directory_md5(entries) == file.md5
 
 
 def batch_of(path: str) -> str:

@@ -383,7 +383,7 @@ def test_the_version_before_holds_when_the_workspace_has_another(two: Registered
     with _flipped(two.path / "params.yaml"):
         assert list(two.broken("radrepro/1")) == ["params.yaml here"]
     with _flipped(two.path / "stages/trainer.py"):
-        assert list(two.broken("radrepro/1")) == ["stages/trainer.py"]
+        assert "stages/trainer.py" in two.broken("radrepro/1")
 
 
 def test_a_model_of_an_uncommitted_tree_rests_on_its_patch_and_is_not_sealed(two: Registered) -> None:
