@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline import environment
+from pipeline.audit import commands as audit
 from stages.runtime import UserError
 
 app = typer.Typer(
@@ -236,6 +237,9 @@ def ui(
         servers.serve([mlflow, prefect], ready)
     except KeyboardInterrupt:
         typer.echo("stopped")
+
+
+audit.register(app)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from graphlib import TopologicalSorter
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from stages.runtime import UserError
@@ -59,6 +59,15 @@ class Stage:
         """One hash over the parameters it read."""
         return digest(self.params)
 
+    @property
+    def sha256(self) -> str:
+        """One hash over all that it ran, read and wrote; see :attr:`Chain.sha256` for what of params.yaml counts."""
+        return digest(self.content())
+
+    def content(self) -> dict[str, Any]:
+        """As plain objects, without the hash of params.yaml."""
+        return {**asdict(self), "inputs": [asdict(file) for file in self.inputs if file.path != "params.yaml"]}
+
 
 class Join(StrEnum):
     """How a dependency meets the output that it was."""
@@ -95,7 +104,7 @@ class Chain:
         The same on every machine, and before and after the lock is committed, so a commit's lock is recognised by it.
         Of params.yaml only the values that stages read count, not the file's own hash: it changes with a comment.
         """
-        return digest([{**asdict(stage), "inputs": _without_params_file(stage)} for stage in self.stages])
+        return digest([stage.content() for stage in self.stages])
 
     @property
     def broken(self) -> tuple[Link, ...]:
@@ -108,6 +117,14 @@ class Chain:
             if any(out.path == path for out in stage.outputs):
                 return stage
         raise UserError(f"dvc.lock does not say what made {path}: run 'dvc repro'")
+
+    def stage(self, name: str) -> Stage:
+        """The stage of this name. Raises ``KeyError`` if there is none."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    def output(self, path: PurePath) -> File:
+        """What a stage wrote at ``path``. Raises :class:`UserError` if none has."""
+        return next(out for out in self.maker(str(path)).outputs if out.path == str(path))
 
     def upstream(self, *names: str) -> "Chain":
         """What the stages ``names`` rest on, themselves included."""
@@ -130,6 +147,24 @@ class Chain:
         ]
         links = [{**asdict(link), "join": link.join.name} for link in self.links]
         return {"sha256": self.sha256, "stages": stages, "links": links}
+
+
+def from_json(content: Mapping[str, Any]) -> Chain:
+    """What :meth:`Chain.to_json` gave. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is something else."""
+    derived = {"code_sha256", "params_sha256", "code", "inputs", "outputs"}
+    stages = [
+        Stage(
+            **{key: value for key, value in stage.items() if key not in derived},
+            code=tuple(File(**file) for file in stage["code"]),
+            inputs=tuple(File(**file) for file in stage["inputs"]),
+            outputs=tuple(File(**file) for file in stage["outputs"]),
+        )
+        for stage in content["stages"]
+    ]
+    links = [
+        Link(**{**link, "producers": tuple(link["producers"]), "join": Join[link["join"]]}) for link in content["links"]
+    ]
+    return Chain(tuple(stages), tuple(links))
 
 
 def stages_of_lock(content: Mapping[str, Any], dvc_yaml: str = "dvc.yaml") -> list[Stage]:
@@ -200,10 +235,6 @@ def _file(stage: str, item: Mapping[str, Any]) -> File:
     if "md5" not in item:
         raise UserError(f"dvc.lock: {stage}: {item['path']} has no md5: run 'dvc repro' to record it")
     return File(item["path"], item["md5"], item.get("size"), item.get("nfiles"))
-
-
-def _without_params_file(stage: Stage) -> list[dict[str, Any]]:
-    return [asdict(file) for file in stage.inputs if file.path != "params.yaml"]
 
 
 def _is_code(path: str) -> bool:

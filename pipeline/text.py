@@ -11,6 +11,16 @@ def nameless(line: str) -> str:
     return _IN_A_BATCH.sub(r"\1/...", line)
 
 
+def size(count: int) -> str:
+    """Bytes in decimal units, as disks are sold: ``1.2 MB``."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:  # noqa: PLR2004 - the units' step
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned, numbers to the right; nothing is cut or wrapped, so it can be piped."""
     columns = list(zip(header, *rows, strict=True))

@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLO
 from pipeline import summary
 from pipeline.lineage import Chain
 from pipeline.tracking import datasets, describe, models, registry, results, runs, store, workspace
+from pipeline.tracking.picture.page import page
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
@@ -49,6 +50,7 @@ def main() -> None:
         if dead := runs.reconcile(client, experiment):
             log.info("%d runs of an earlier track that was killed: marked KILLED in MLflow", dead)
         run, version = tell(client, experiment, settings.model, found, locks, own, code)
+        registry.seal(client, settings.model)
 
     where = f"/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
     last = {"store": store.shown(store.uri()), "path": where, "run": run, "version": version}
@@ -74,7 +76,7 @@ def tell(
         runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
         client.log_inputs(parent, data)
         client.log_outputs(parent, [LoggedModelOutput(logged[found.best.name][1], step=0)])
-        _upload(client, parent, locks, code)
+        _upload(client, parent, found, locks, code)
         best = found.best
         version = registry.find(client, name, best.sha256, own.sha256)
         if version:
@@ -188,7 +190,7 @@ def _files(recipe: str) -> dict[Path, str]:
     return found | told | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
 
 
-def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:
+def _upload(client: MlflowClient, run: str, found: Results, locks: Locks, code: Commit) -> None:
     files = dict.fromkeys([evaluation.COMPARISON_REPORT_PATH, evaluation.COMPARISON_PATH, intake.PATH, params.PATH], "")
     files |= {Path(lock): str(Path("lineage") / Path(lock).parent) for lock in locks.texts}
     pinned = Path("requirements.lock")
@@ -198,10 +200,15 @@ def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:
         folder = Path(name)
         texts = {
             folder / "lineage.json": ("lineage", json.dumps(locks.chain.to_json(), indent=2)),
+            folder / "lineage.html": ("", page(locks.chain, found.best.evaluated_by)),
             folder / "packages.json": ("environment", json.dumps(workspace.environment(), indent=2)),
             folder / "changes.patch": ("git", code.patch),
         }
+        for pointer, text in locks.pointers.items():
+            at = Path("lineage") / Path(pointer).parent
+            texts[folder / at / Path(pointer).name] = (at.as_posix(), text)
         for path, (_, text) in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         runs.upload(client, run, files | {path: folder for path, (folder, text) in texts.items() if text})
 

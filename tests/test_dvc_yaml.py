@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("stages", "pipeline")
 DATA = {  # what code reads from beside itself
+    "pipeline/tracking/picture/page.py": "pipeline/tracking/picture/page.html.j2",
     "stages/reports/page.py": "stages/reports/page.html.j2",
     "stages/weights/sources.py": "stages/weights/starter.safetensors",
 }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import summary
+from pipeline import summary, text
 from pipeline.lineage import Chain, File, Join, Stage
 from pipeline.tracking import names
 from pipeline.tracking.results import Results
@@ -120,10 +120,14 @@ def _provenance(chain: Chain, code: Commit) -> str:
 
 def _chain(chain: Chain, room: int) -> str:
     """The chain as a table, in as much detail as there is room for."""
+    sized = [
+        _row(stage, _files_cell(stage.inputs, sizes=True), _files_cell(stage.outputs, sizes=True))
+        for stage in chain.stages
+    ]
     detailed = [_row(stage, _files_cell(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     outputs = [_row(stage, _count(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     folded = [_folded(stages) for stages in _families(chain)]
-    for rows in (detailed, outputs, folded):
+    for rows in (sized, detailed, outputs, folded):
         table = _table(["stage", "code", "params", "reads", "writes"], rows)
         if len(table) <= room:
             return table
@@ -155,8 +159,9 @@ def _family(stage: Stage) -> str:
     return stage.label.partition("@")[0]
 
 
-def _files_cell(files: Sequence[File]) -> str:
-    return "<br>".join(f"{file.path} `{file.md5[:_SHORT]}`" for file in files)
+def _files_cell(files: Sequence[File], *, sizes: bool = False) -> str:
+    said = {file: f" {text.size(file.size)}" for file in files if sizes and file.size is not None}
+    return "<br>".join(f"{file.path} `{file.md5[:_SHORT]}`{said.get(file, '')}" for file in files)
 
 
 def _count(files: Sequence[File]) -> str:
@@ -186,9 +191,14 @@ def _common(results: Results, code: Commit) -> dict[str, str]:
 def _chain_tags(chain: Chain, locks: Locks) -> dict[str, str]:
     whole = {"chain.sha256": chain.sha256, "chain.links": links(chain)}
     whole |= {f"chain.sha256.{path}": digest for path, digest in locks.sha256.items()}
+    return whole | file_tags(chain)
+
+
+def file_tags(chain: Chain) -> dict[str, str]:
+    """A tag for every file that a stage of ``chain`` wrote or read: `dvc.out.PATH` and `dvc.dep.PATH`, its MD5."""
     made = {f"dvc.out.{file.path}": file.md5 for stage in chain.stages for file in stage.outputs}
     read = {f"dvc.dep.{file.path}": file.md5 for stage in chain.stages for file in (*stage.code, *stage.inputs)}
-    return whole | made | read
+    return made | read
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

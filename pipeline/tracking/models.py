@@ -5,14 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model
 from safetensors import safe_open
 
+from pipeline.tracking import names, workspace
 from stages.artifacts import card, model
 
 _CARD = "card"
 """Folder of the model's artifacts that holds what is known of it, beside the files of models/<recipe>/."""
+
+FILE_TAG = "file.sha256."
+"""Begins the tags that hold the hash of each file of a logged model."""
 
 
 def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapping[str, str]) -> str:
@@ -30,6 +35,19 @@ def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapp
     with tempfile.TemporaryDirectory() as folder:
         spec.save(str(Path(folder) / "MLmodel"))
         client.log_model_artifacts(logged.model_id, folder)
+    client.set_logged_model_tags(logged.model_id, hashes(folder_of(client, logged.model_id)))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
     return logged.model_id
+
+
+def folder_of(client: MlflowClient, model_id: str) -> Path:
+    """The files that MLflow holds of a logged model, downloaded where the store is elsewhere."""
+    return Path(download_artifacts(artifact_uri=client.get_logged_model(model_id).artifact_location))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """A tag for each file in ``folder``: read back from MLflow, so that they say what it holds, not what was sent."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {names.clean(f"{FILE_TAG}{name}"): workspace.sha256(path) for name, path in named.items()}

@@ -1,12 +1,24 @@
 """The model registry: the best recipe's model as a version that shows its chain."""
 
+import json
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipeline import history, lineage
 from pipeline.tracking import describe
+from stages.artifacts import evaluation, model
+
+SEALED = "code.sealed"
+"""The tag that names the commit which holds the chain's lock."""
+
+_MOST = 1000  # versions looked at
+
+log = logging.getLogger("radrepro")
 
 ABOUT = """\
 Each version is the recipe that validation chose in one run of the pipeline. Its tags hold the hash of every file that
@@ -24,9 +36,9 @@ def find(client: MlflowClient, name: str, sha256: str, chain: str) -> ModelVersi
 
 
 def register(
-    client: MlflowClient, name: str, model: str, run: str, description: str, tags: Mapping[str, str]
+    client: MlflowClient, name: str, logged: str, run: str, description: str, tags: Mapping[str, str]
 ) -> ModelVersion:
-    """A new version of ``name`` from the logged model ``model`` of ``run``."""
+    """A new version of ``name`` from the model ``logged`` of ``run``."""
     try:
         client.create_registered_model(name, description=ABOUT)
     except MlflowException as error:
@@ -34,9 +46,30 @@ def register(
             raise
     return client.create_model_version(
         name,
-        source=f"models:/{model}",
+        source=f"models:/{logged}",
         run_id=run,
         tags=dict(tags),
         description=description[: describe.VERSION_LIMIT],
-        model_id=model,
+        model_id=logged,
     )
+
+
+def seal(client: MlflowClient, name: str) -> None:
+    """Name, on every version and its run that has none, the first commit which holds its chain in its lock files.
+
+    That commit comes after the version: the lock is committed once it is written, and it is written by what logs it.
+    """
+    for version in client.search_model_versions(f"name = '{name}'", max_results=_MOST):
+        if SEALED in version.tags or not version.run_id:
+            continue
+        try:
+            path = client.download_artifacts(version.run_id, "lineage/lineage.json")
+            whole = lineage.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (MlflowException, OSError, ValueError, KeyError, TypeError):
+            log.warning("%s version %s: its lineage.json in MLflow is missing or damaged", name, version.version)
+            continue
+        recipe = version.tags.get("best.recipe", "")
+        own = whole.upstream(whole.maker(str(evaluation.path(recipe))).name)
+        if commit := history.sealed_by(own.stages, own.output(model.weights_path(recipe)).md5):
+            client.set_model_version_tag(name, version.version, SEALED, commit)
+            client.set_tag(version.run_id, SEALED, commit)

@@ -44,10 +44,7 @@ class RecipeResult:
         ``test.auroc``, ``test.auroc.low``, ``test.images``, ``test.per_class.effusion``, ``test.calibration.ece``...
         A number in a list has no name that stays: bins and curves are plots and files.
         """
-        found: dict[str, float] = {}
-        for name, value in _numbers(self.metrics):
-            found[names.free(names.clean(name), found)] = value
-        return found
+        return named(self.metrics)
 
 
 @dataclass(frozen=True)
@@ -107,10 +104,19 @@ def read(chain: Chain) -> Results:
     return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), looks, warnings)
 
 
-def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def named(content: Mapping[str, Any]) -> dict[str, float]:
+    """:func:`numbers` by names that MLflow takes."""
+    found: dict[str, float] = {}
+    for name, value in numbers(content):
+        found[names.free(names.clean(name), found)] = value
+    return found
+
+
+def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """What an evaluation holds, flat: ``("test.auroc", 0.9)``; what is undefined is left out."""
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{key}.")
+            yield from numbers(value, f"{prefix}{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield prefix.removesuffix(".") if key == "value" and prefix else f"{prefix}{key}", float(value)
 

@@ -6,18 +6,21 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 
-from pipeline.tracking import store
+from pipeline.tracking import names, store, workspace
 
 _BATCH = 100  # params or tags in one request: MLflow's limit
 _METRICS_BATCH = 1000
 _PROCESS_TAG = "radrepro.process"
+
+ARTIFACT_TAG = "artifact.sha256."
+"""Begins the tags that hold the hash of each artifact of a run: `radrepro verify` compares."""
 
 log = logging.getLogger("radrepro")
 
@@ -66,9 +69,13 @@ def metrics(
 
 
 def upload(client: MlflowClient, run: str, files: Mapping[Path, str]) -> None:
-    """Log files, each into a folder of the run's artifacts ("" for the top)."""
+    """Log files, each into a folder of the run's artifacts ("" for the top), and the hash of each as a tag."""
+    hashes = {}
     for path, folder in files.items():
         client.log_artifact(run, str(path), folder or None)
+        name = (PurePosixPath(folder) / path.name).as_posix()
+        hashes[names.clean(f"{ARTIFACT_TAG}{name}")] = workspace.sha256(path)
+    record(client, run, tags=hashes)
 
 
 def reconcile(client: MlflowClient, experiment: str) -> int:

@@ -27,6 +27,8 @@ class Locks:
     """The lock files as they are now, whole, and the chain to the comparison and the cards that they hold."""
 
     texts: dict[str, str]  # by path
+    pointers: dict[str, str]
+    """The ``.dvc`` files, whole: what a person put under DVC."""
     chain: Chain
 
     @property
@@ -57,7 +59,7 @@ class Commit:
 def locks() -> Locks:
     """Read them. Raises :class:`UserError` if one is missing or damaged."""
     names = graph.order()
-    stages, texts = [], {}
+    stages, texts, pointers = [], {}, {}
     for path in dict.fromkeys(
         name.partition(":")[0] if ":" in name else graph.ROOT for name in names if _in_lock(name)
     ):
@@ -65,12 +67,13 @@ def locks() -> Locks:
         texts[lock] = _text(Path(lock))
         stages += [stage for stage in lineage.stages_of_lock(_yaml(lock, texts[lock]), path) if stage.name in names]
     for pointer in (name for name in names if not _in_lock(name)):
-        stages.append(lineage.stage_of_pointer(pointer, _yaml(pointer, _text(Path(pointer)))))
+        pointers[pointer] = _text(Path(pointer))
+        stages.append(lineage.stage_of_pointer(pointer, _yaml(pointer, pointers[pointer])))
     with Repo() as repo:
         cache = Path(repo.cache.local.path)
     whole = lineage.chain(stages, lambda md5: _listing(cache, md5))
     cards = [stage.name for stage in whole.stages if stage.label.startswith("card@")]
-    return Locks(texts, whole.upstream(whole.maker(str(evaluation.COMPARISON_PATH)).name, *cards))
+    return Locks(texts, pointers, whole.upstream(whole.maker(str(evaluation.COMPARISON_PATH)).name, *cards))
 
 
 def commit(written: Sequence[str]) -> Commit:

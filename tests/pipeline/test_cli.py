@@ -11,7 +11,23 @@ import pytest
 
 from tests.pipeline.conftest import run
 
-COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "find", "times", "ui", "sweep"]
+COMMANDS = [
+    "run",
+    "results",
+    "compare",
+    "add-batch",
+    "tidy",
+    "check",
+    "track",
+    "quarantine",
+    "find",
+    "times",
+    "ui",
+    "sweep",
+    "audit",
+    "verify",
+    "rebuild",
+]
 
 
 def radrepro(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -6,6 +6,7 @@ In the tracked project the recipe that is best on val is not the one that is bes
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -292,6 +293,7 @@ def test_the_artifacts_are_complete_and_hold_no_row_per_patient(tracked: Picture
         "comparison.html",
         "comparison.json",
         "intake.json",
+        "lineage.html",
         "params.yaml",
         "lineage/dvc.lock",
         "lineage/suppliers/phantom/dvc.lock",
@@ -416,6 +418,58 @@ def test_what_dvc_keeps_of_it_has_no_time_and_no_id(tracked: Picture) -> None:
     assert set(mark) == {"best", "chain_sha256", "experiment", "model", "model_sha256"}
     assert mark["chain_sha256"] == tracked.parent.data.tags["chain.sha256"]
     assert mark["best"] == BEST
+
+
+def test_every_artifact_has_its_hash_among_the_tags(tracked: Picture) -> None:
+    for found in (tracked.parent, *tracked.children.values()):
+        told = {
+            key.removeprefix("artifact.sha256."): value for key, value in found.data.tags.items() if "artifact" in key
+        }
+        held = {
+            path: hashlib.sha256(
+                Path(tracked.client.download_artifacts(found.info.run_id, path)).read_bytes()
+            ).hexdigest()
+            for path in tracked.files(found)
+        }
+        assert told == held
+    logged = tracked.client.get_logged_model(tracked.versions[0].source.removeprefix("models:/"))
+    folder = Path(logged.artifact_location.removeprefix("file://"))
+    held = {
+        f"file.sha256.{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert {key: value for key, value in logged.tags.items() if key.startswith("file.")} == held
+
+
+def test_the_commit_that_holds_the_lock_is_named(tracked: Picture) -> None:
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tracked.path, text=True).strip()
+    assert tracked.versions[0].tags["code.sealed"] == tracked.parent.data.tags["code.sealed"] == head
+
+
+def test_the_commit_that_sealed_a_version_later_is_named_at_the_next_tracking(project: Path) -> None:
+    track.main()
+    assert "code.sealed" not in _picture(project).versions[0].tags, "the lock is not committed yet"
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "results")
+    Path("letter.txt").write_text("one more commit\n")
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "another")
+    track.main()
+    (version,) = _picture(project).versions
+    assert version.tags["code.sealed"] == run("git", "rev-parse", "HEAD~1").strip()
+
+
+def test_the_graph_shows_every_stage_and_hash_and_needs_nothing_else(tracked: Picture) -> None:
+    page = tracked.read("lineage.html")
+    entries = _lock(tracked.path)
+    for name, entry in entries.items():
+        assert f'data-stage="{name}"' in page
+        assert all(file["md5"] in page for file in (*entry["outs"], *entry.get("deps", [])))
+    assert page.count('class="box"') + page.count('class="box other"') == len(entries)
+    other = re.findall(r'class="box other" data-name="([^"]+)"', page)
+    assert set(other) == {f"finetune@{BEST_ON_TEST}", f"evaluate@{BEST_ON_TEST}", "account", "compare"}
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
 
 
 # --- once more

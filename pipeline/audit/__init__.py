@@ -1,0 +1,1 @@
+"""What a registered model rests on: shown, recomputed, rebuilt, and compared with another's."""
