@@ -8,7 +8,7 @@ from pipeline import summary
 from pipeline.audit.links import Link, State, link
 from pipeline.audit.record import Record, Run
 from pipeline.lineage import Chain
-from pipeline.tracking import describe, names, results, workspace
+from pipeline.tracking import names, results, workspace
 from pipeline.tracking.models import FILE_TAG
 from pipeline.tracking.runs import ARTIFACT_TAG
 from stages.artifacts import evaluation, model
