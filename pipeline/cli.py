@@ -103,6 +103,25 @@ def sweep(
     typer.echo(outcome.apply(study, dimensions) if apply else outcome.HOW_TO_APPLY)
 
 
+@app.command()
+def predict(
+    model: Annotated[
+        str, typer.Argument(help="A registered model: radrepro (its newest), radrepro/3, radrepro@alias.")
+    ],
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILES...")],
+    out: Annotated[str, typer.Option(help="csv, json or dicom-sr.")] = "csv",
+    to: Annotated[
+        Path | None, typer.Option(help="The file (or folder of reports) to write; else the terminal.")
+    ] = None,
+) -> None:
+    """Ask a registered model about DICOM files."""
+    from pipeline.serving import command  # noqa: PLC0415
+
+    if out not in list(command.Form):
+        raise UserError(f"--out is one of {', '.join(command.Form)}")
+    typer.echo(command.predict(model, paths, command.Form(out), to), err=True)
+
+
 @app.command("add-batch")
 def add_batch(
     name: Annotated[str, typer.Argument(help="What to call the batch: it names files and stages.")],

@@ -1,0 +1,142 @@
+"""A packed model, loaded: DICOM files or arrays in, an answer for every image out."""
+
+import hashlib
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pipeline.serving.decisions import Answer, Rule
+from pipeline.serving.reading import Reader
+from pipeline.serving.spec import WEIGHTS, Spec
+from stages import inference, networks
+from stages.artifacts.cohort import Task
+from stages.artifacts.quarantine import Rejected
+from stages.executor import code, supervisor
+from stages.executor.work import Chunk, Home, Work
+from stages.preprocess import chunk, geometry
+from stages.preprocess.convert import Image
+from stages.reasons import Reason, Refused
+from stages.runtime import UserError
+from stages.settings import Settings
+
+_TOGETHER = 16
+"""Files handed to a process at a time."""
+
+_LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with what is needed to ask it. Its answers are those of ``evaluate``, but for the last digits.
+
+    Those depend on the size of a batch: each image is computed alone, so that no answer depends on what else was asked.
+    """
+
+    spec: Spec
+    classifier: nn.Module
+    header: networks.Header
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """From the folder that holds ``model.safetensors`` and ``serving.json``.
+
+        Raises
+        ------
+        UserError
+            If a file is missing or damaged, or the weights are not those that were registered.
+        """
+        spec = Spec.read(folder)
+        classifier, header = networks.load_classifier(folder / WEIGHTS)
+        with (folder / WEIGHTS).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != spec.model_sha256:
+                raise UserError(f"{WEIGHTS} is not the file that was registered: fetch the model again")
+        if header.image_size != spec.preprocess.size:
+            raise UserError(f"the model takes images of {header.image_size} pixels, not {spec.preprocess.size}")
+        device = inference.device(Settings().device)
+        inference.ready(classifier, device)
+        return cls(spec, classifier, header, device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+        return self.header.classes
+
+    def files(self, paths: Sequence[str]) -> Iterator[list[Answer] | Rejected]:
+        """For each file, in order, an answer for each of its images, or why there is none.
+
+        Files are read in supervised processes: one that crashes its decoder, or hangs it, costs itself.
+        """
+        for read in self._parts([paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]):
+            for result in read:
+                yield result if isinstance(result, Rejected) else [self._of_image(image) for image in result]
+
+    def array(self, image: npt.NDArray[np.number]) -> Answer:
+        """The answer for (H, W) grey levels from 0 (black) to 255, as an image is looked at; of any size.
+
+        What kind of image it is cannot be checked.
+
+        Raises
+        ------
+        Refused
+            With ``UNSUPPORTED``, for an array that is none of such.
+        """
+        if image.ndim != 2 or not image.size:  # noqa: PLR2004 - rows, columns
+            raise Refused(Reason.UNSUPPORTED, "an array that is no image of rows and columns")
+        if image.dtype.kind not in "iu" or image.min() < 0 or image.max() > _LEVELS:
+            raise Refused(Reason.UNSUPPORTED, "an array of other values than whole grey levels from 0 to 255")
+        return self._answer(0, geometry.square(image.astype(np.uint8), self.spec.preprocess.size))
+
+    def _parts(self, parts: list[Sequence[str]]) -> Iterator[list[list[Image] | Rejected]]:
+        """Each part read, in order, as many at once as there are workers."""
+        if len(parts) <= 1:  # in this thread: a process that reads ends with the thread that started it, and is kept
+            yield from map(self._read, parts)
+            return
+        workers = Settings().workers
+        with ThreadPoolExecutor(workers) as threads:
+            waiting = deque(threads.submit(self._read, part) for part in parts[: 2 * workers])
+            for part in parts[2 * workers :]:
+                yield waiting.popleft().result()
+                waiting.append(threads.submit(self._read, part))
+            for reading in waiting:
+                yield reading.result()
+
+    def _read(self, paths: Sequence[str]) -> list[list[Image] | Rejected]:
+        reader = Reader(
+            self.spec.ingest,
+            self.spec.preprocess,
+            tuple((kind.modality, kind.body_part) for kind in self.spec.domain),
+        )
+        work = Work(
+            each=reader,
+            lost=reader.lost,
+            save=chunk.save,
+            load=chunk.load,
+            stamp=reader.stamp,
+            parameters="",  # nothing is kept for a later run
+            limits=self.spec.preprocess.limits,
+        )
+        absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - of a text that may be no path
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "images"
+            supervisor.run(Chunk(work, absolute, target, Home(code.SOURCE, code.SOURCE, code.fingerprint())))
+            return list(chunk.load(target))
+
+    def _of_image(self, image: Image) -> Answer:
+        return self._answer(image.frame, image.pixels)
+
+    def _answer(self, frame: int, pixels: npt.NDArray[np.uint8]) -> Answer:
+        logits = torch.from_numpy(inference.forward(self.classifier, pixels[np.newaxis].copy(), self.device))
+        probabilities = networks.probabilities(logits, self.header.task).numpy()[0]
+        rule = Rule(Task(self.header.task), self.classes, self.spec.thresholds)
+        said = rule.decide(probabilities)
+        return Answer(frame, tuple(probabilities.tolist()), said.called, said.above, None)
