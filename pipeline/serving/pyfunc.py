@@ -29,9 +29,7 @@ class ServedModel(PythonModel):
         self._name = name(folder)
         self._paths = bool((context.model_config or {}).get(columns.PATHS))
 
-    def predict(
-        self, _context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Ask about every row.
 
         Raises
