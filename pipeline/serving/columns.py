@@ -44,19 +44,20 @@ def rows(
     number: int, result: Sequence[Answer] | Rejected, classes: Sequence[str], spec: Spec, version: str
 ) -> Iterator[dict[str, Any]]:
     """The rows for one input; ``version`` as ``radrepro/3``. What does not apply is left out."""
-    same = {"row": number, "model": version, "recipe": spec.recipe}
-    same |= {"model_sha256": spec.model_sha256, "chain_sha256": spec.chain_sha256}
+    source = {"model": version, "recipe": spec.recipe}
+    source |= {"model_sha256": spec.model_sha256, "chain_sha256": spec.chain_sha256}
     if isinstance(result, Rejected):
-        yield {**same, "refused": told(result)}
+        yield {"row": number, "refused": told(result), **source}
         return
     for answer in result:
         yield {
-            **same,
+            "row": number,
             "frame": answer.frame,
             **{f"probability:{name}": p for name, p in zip(classes, answer.probabilities, strict=True)},
             "decision": list(answer.called),
             "above_threshold": list(answer.above),
             "prediction_set": None if answer.prediction_set is None else list(answer.prediction_set),
+            **source,
         }
 
 

@@ -53,7 +53,6 @@ _SOURCE = Path(__file__).parents[2]
 _OURS = ("stages", "pipeline")
 _LOADER, _CODE = "serve.py", "code"
 _SIDE = 64  # pixels of the example
-_CAPS = ("fastapi<0.142", "sqlalchemy<2.1")  # as in pyproject.toml
 _COLUMN_TYPES: dict[str, DataType | Array] = {
     "string": DataType.string,
     "strings": Array(DataType.string),
@@ -70,7 +69,7 @@ def pack(folder: Path, model: Model, spec: Spec, classes: tuple[str, ...]) -> No
         (folder / _CODE / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_SOURCE / path, folder / _CODE / path)
     needed = [f"{name}=={version(name)}" for names in PACKAGES.values() for name in names]
-    (folder / "requirements.txt").write_text("\n".join([*sorted(needed), *_CAPS]) + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text("\n".join(sorted(needed)) + "\n", encoding="utf-8")
     environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""``python -P -m pipeline.serving.worker <folder> <version>``: answers for ``radrepro predict``, by the model's own code.
+"""``python -P -m pipeline.serving.worker <folder> <version>``: answers for ``radrepro predict``, by its own code.
 
 Reads a list of paths as JSON, writes a line of JSON for each: its rows (:mod:`pipeline.serving.columns`).
 """
