@@ -25,7 +25,7 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 from pipeline.serving import columns
 from pipeline.serving.spec import NAME, WEIGHTS, Spec
 
-ENTRIES = ("pipeline.serving.pyfunc", "pipeline.serving.worker", "stages.executor.child")
+ENTRIES = ("pipeline.serving.serve", "pipeline.serving.worker", "stages.executor.child")
 """What runs in a packed model; all that they import goes with them."""
 
 PACKAGES = {

@@ -46,7 +46,11 @@ class ServedModel(PythonModel):
             if isinstance(result, Rejected) and report == columns.RAISE:
                 _bad(f"row {number}: {columns.told(result)}")
             rows += columns.rows(number, result, self._predictor.classes, self._predictor.spec, self._name)
-        return pd.DataFrame(rows, columns=list(columns.outputs(self._predictor.classes)))
+        frame = pd.DataFrame(rows, columns=list(columns.outputs(self._predictor.classes)))
+        missing = [name for name in frame if frame[name].isna().any()]
+        absent = frame[missing].astype(object)
+        frame[missing] = absent.where(absent.notna(), None)  # null in JSON, which knows no NaN
+        return frame
 
     def _results(self, given: pd.DataFrame) -> list[list[Answer] | Rejected]:
         stated = [name for name in columns.INPUTS if name in given and given[name].notna().any()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from highdicom import UID
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     AlgorithmIdentification,
     CodedConcept,
@@ -102,6 +103,7 @@ def build(image: Dataset, rows: Sequence[dict[str, Any]]) -> Comprehensive3DSR:
         is_complete=True,
         is_final=False,
         is_verified=False,
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, "classes of a model", responsible_organization=_MAKER)],
         series_description=f"{_MAKER}: {_NOTE}",
     )
 
