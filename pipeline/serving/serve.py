@@ -20,7 +20,9 @@ def _require_own_code() -> None:
             )
 
 
+_require_own_code()  # of what was there before
+
 from pipeline.serving.pyfunc import ServedModel  # noqa: E402 - found in code/
 
-_require_own_code()
+_require_own_code()  # of what a package that was there before has led to
 mlflow.models.set_model(ServedModel())
