@@ -54,9 +54,9 @@ def rows(
             "row": number,
             "frame": answer.frame,
             **{f"probability:{name}": p for name, p in zip(classes, answer.probabilities, strict=True)},
-            "decision": list(answer.called),
-            "above_threshold": list(answer.above),
-            "prediction_set": None if answer.prediction_set is None else list(answer.prediction_set),
+            "decision": list(answer.said.called),
+            "above_threshold": list(answer.said.above),
+            "prediction_set": None if answer.said.prediction_set is None else list(answer.said.prediction_set),
             **source,
         }
 

@@ -67,6 +67,12 @@ class Predictor:
         return cls(spec, classifier, header, device)
 
     @property
+    def rule(self) -> Rule:
+        """How its probabilities are read."""
+        quantiles = self.spec.conformal.quantiles if self.spec.conformal else None
+        return Rule(Task(self.header.task), self.classes, self.spec.thresholds, quantiles)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """In the order of the probabilities."""
         return self.header.classes
@@ -137,6 +143,4 @@ class Predictor:
     def _answer(self, frame: int, pixels: npt.NDArray[np.uint8]) -> Answer:
         logits = torch.from_numpy(inference.forward(self.classifier, pixels[np.newaxis].copy(), self.device))
         probabilities = networks.probabilities(logits, self.header.task).numpy()[0]
-        rule = Rule(Task(self.header.task), self.classes, self.spec.thresholds)
-        said = rule.decide(probabilities)
-        return Answer(frame, tuple(probabilities.tolist()), said.called, said.above, None)
+        return Answer(frame, tuple(probabilities.tolist()), self.rule.decide(probabilities))

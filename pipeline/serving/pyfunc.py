@@ -29,7 +29,9 @@ class ServedModel(PythonModel):
         self._name = name(folder)
         self._paths = bool((context.model_config or {}).get(columns.PATHS))
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(  # type: ignore[override]  # MLflow finds out by itself that there is no context
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Ask about every row.
 
         Raises
@@ -47,9 +49,8 @@ class ServedModel(PythonModel):
                 _bad(f"row {number}: {columns.told(result)}")
             rows += columns.rows(number, result, self._predictor.classes, self._predictor.spec, self._name)
         frame = pd.DataFrame(rows, columns=list(columns.outputs(self._predictor.classes)))
-        missing = [name for name in frame if frame[name].isna().any()]
-        absent = frame[missing].astype(object)
-        frame[missing] = absent.where(absent.notna(), None)  # null in JSON, which knows no NaN
+        for name in frame.columns[frame.isna().any()]:  # null in JSON, which knows no NaN
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
         return frame
 
     def _results(self, given: pd.DataFrame) -> list[list[Answer] | Rejected]:

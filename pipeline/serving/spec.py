@@ -1,7 +1,7 @@
 """``serving.json``: what a model's weights do not say of themselves, and whoever uses it must know."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,17 @@ class Kind(Section):
     images: int
 
 
+class Conformal(Section):
+    """What prediction sets are made with, as evaluation calibrated it on val."""
+
+    method: Literal["lac"]
+    """Every answer whose probability is at least 1 - q: Sadinle, Lei and Wasserman, JASA 2019."""
+    coverage: float = Field(gt=0, lt=1, strict=False)
+    """How often a set is to hold the truth."""
+    quantiles: dict[str, Annotated[float, Field(ge=0, le=1, strict=False)]]
+    """q: of each label of a multi-label task, or of exclusive classes one, named ``all``."""
+
+
 class Spec(Section):
     """How an image becomes what the model was trained on, how its answer is read, and where it comes from."""
 
@@ -40,8 +51,8 @@ class Spec(Section):
     """Of train, most images first."""
     thresholds: dict[str, float]
     """For each class that counts, the probability from which on it is called: evaluation.json."""
-    conformal: dict[str, Any] | None
-    """What prediction sets are made with: evaluation.json; None for a model that was judged without them."""
+    conformal: Conformal | None
+    """None for a model that was judged without prediction sets."""
 
     def write(self, folder: Path) -> None:
         """Write it beside the weights."""

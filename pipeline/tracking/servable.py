@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from pipeline.lineage import Chain
-from pipeline.serving.spec import Kind, Spec
+from pipeline.serving.spec import Conformal, Kind, Spec
 from pipeline.tracking.results import RecipeResult
 from stages import params
 from stages.artifacts.cohort import Cohort, Subset
@@ -23,7 +23,7 @@ def spec(recipe: RecipeResult, cohort: Cohort, chain: Chain) -> Spec:
         preprocess=params.validate(_section(chain, "preprocess"), PreprocessParams, "dvc.lock", "preprocess"),
         domain=domain(cohort),
         thresholds=recipe.metrics.get("thresholds", {}),
-        conformal=recipe.metrics.get("conformal"),
+        conformal=_conformal(recipe.metrics.get("conformal")),
     )
 
 
@@ -35,6 +35,13 @@ def domain(cohort: Cohort) -> tuple[Kind, ...]:
         Kind(modality=modality, body_part=part, images=images)
         for (modality, part), images in sorted(Counter(kinds).items(), key=lambda item: (-item[1], str(item[0])))
     )
+
+
+def _conformal(found: dict[str, Any] | None) -> Conformal | None:
+    if found is None:
+        return None
+    calibrated = {name: found[name] for name in Conformal.model_fields}
+    return params.validate(calibrated, Conformal, "evaluation.json", "conformal")
 
 
 def _known(value: object) -> str | None:

@@ -15,7 +15,7 @@ import torch
 from mlflow import MlflowClient
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from pipeline.serving.spec import Kind, Spec
+from pipeline.serving.spec import Conformal, Kind, Spec
 from pipeline.tracking import models, registry
 from stages import inference, networks
 from stages.artifacts import model
@@ -29,6 +29,7 @@ from tests.dicom_files import chest, make_dicom
 SIZE = 32
 CLASSES = ("normal", "pneumonia", "effusion")
 THRESHOLDS = {"normal": 0.4, "pneumonia": 0.2, "effusion": 0.3}
+CONFORMAL = Conformal(method="lac", coverage=0.9, quantiles={"all": 0.8})
 CHAIN = "c" * 64
 INGEST = IngestParams(key_file=Path("secret.key"))
 PREPROCESS = PreprocessParams(size=SIZE, frames=Most(max=3))
@@ -119,7 +120,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
             preprocess=PREPROCESS,
             domain=DOMAIN,
             thresholds=THRESHOLDS,
-            conformal=None,
+            conformal=CONFORMAL,
         )
         found = Registered(path, spec)
         mlflow = [sys.executable, "-m", "mlflow", "db", "upgrade", found.uri]

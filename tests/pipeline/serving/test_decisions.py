@@ -55,8 +55,8 @@ def test_two_classes_by_the_threshold_of_the_second_and_not_by_a_half() -> None:
 
 def test_every_label_at_its_threshold_or_above() -> None:
     rule = Rule(Task.MULTILABEL, CLASSES, CUTS)
-    assert rule.decide(np.array([0.5, 0.1, 0.9])) == (("a", "c"), ("a", "c"))
-    assert rule.decide(np.array([0.49, 0.1, 0.2])) == ((), ())
+    assert rule.decide(np.array([0.5, 0.1, 0.9])) == (("a", "c"), ("a", "c"), None)
+    assert rule.decide(np.array([0.49, 0.1, 0.2])) == ((), (), None)
 
 
 @given(arrays(np.float32, 3, elements=st.floats(0, 1, width=32)))
@@ -65,3 +65,32 @@ def test_a_class_is_above_exactly_if_its_probability_is_no_less_than_its_thresho
     assert {name: name in above for name in CLASSES} == {
         name: float(value) >= CUTS[name] for name, value in zip(CLASSES, probabilities, strict=True)
     }
+
+
+def test_a_prediction_set_holds_what_is_likely_enough() -> None:
+    rule = Rule(Task.MULTICLASS, CLASSES, CUTS, {"all": 0.75})
+    assert rule.decide(np.array([0.25, 0.25, 0.5])).prediction_set == CLASSES
+    assert rule.decide(np.array([0.2, 0.1, 0.7])).prediction_set == ("c",)
+    assert Rule(Task.MULTICLASS, CLASSES, CUTS, {"all": 0.25}).decide(np.array([0.3, 0.3, 0.4])).prediction_set == ()
+
+
+def test_of_each_label_it_holds_yes_or_no_or_both() -> None:
+    rule = Rule(Task.MULTILABEL, CLASSES, CUTS, {"a": 0.75, "b": 0.75, "c": 0.25})
+    said = rule.decide(np.array([0.5, 0.125, 0.5])).prediction_set
+    assert said == ("a", "not a", "not b")
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_sets_by_a_quantile_of_calibration_images_hold_the_truth_as_often_as_promised(coverage: float) -> None:
+    rng = np.random.default_rng(7)
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        scores = rng.dirichlet((1, 1, 1), count)
+        return scores, np.array([rng.choice(3, p=row) for row in scores])
+
+    scores, truth = draw(2000)
+    quantile = float(np.quantile(1 - scores[np.arange(2000), truth], coverage, method="higher"))
+    rule = Rule(Task.MULTICLASS, CLASSES, CUTS, {"all": quantile})
+    scores, truth = draw(4000)
+    held = [CLASSES[at] in (rule.decide(row).prediction_set or ()) for row, at in zip(scores, truth, strict=True)]
+    assert np.mean(held) == pytest.approx(coverage, abs=0.02)

@@ -14,7 +14,7 @@ from pipeline.serving.reading import Reader
 from pipeline.serving.spec import Kind, Spec
 from stages.runtime import UserError
 from tests.conftest import ROOT
-from tests.pipeline.serving.conftest import CHAIN, CLASSES, DOMAIN, INGEST, PREPROCESS, THRESHOLDS
+from tests.pipeline.serving.conftest import CHAIN, CLASSES, CONFORMAL, DOMAIN, INGEST, PREPROCESS, THRESHOLDS
 
 SPEC = Spec(
     recipe="tiny",
@@ -24,7 +24,7 @@ SPEC = Spec(
     preprocess=PREPROCESS,
     domain=DOMAIN,
     thresholds=THRESHOLDS,
-    conformal=None,
+    conformal=CONFORMAL,
 )
 
 

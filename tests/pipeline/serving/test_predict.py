@@ -115,5 +115,5 @@ def test_a_model_is_named_as_in_mlflow(mlflow_here: Registered, model: str) -> N
 def test_damaged_weights_are_one_clear_line(mlflow_here: Registered, workspace: Path) -> None:
     fetched = fetch.fetch(MlflowClient(mlflow_here.uri), "tiny", workspace)
     (fetched.folder / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match="tiny/1 cannot be asked: .* is not a whole safetensors file"):
+    with pytest.raises(UserError, match=r"tiny/1 cannot be asked: .* is not a whole safetensors file"):
         list(command.answers(fetched, [str(mlflow_here.files["plain"])]))

@@ -91,7 +91,7 @@ def test_a_row_says_the_decision_and_which_model_this_is(registered: Registered,
     probabilities = dict(zip(CLASSES, _probabilities([row])[0], strict=True))
     assert row["decision"] == [max(probabilities, key=probabilities.__getitem__)]
     assert row["above_threshold"] == [name for name in CLASSES if probabilities[name] >= THRESHOLDS[name]]
-    assert row["prediction_set"] is None
+    assert row["prediction_set"] == [name for name in CLASSES if 1 - probabilities[name] <= 0.8]
     assert row["refused"] is None
     assert row["model"] == "tiny/1"
     assert row["chain_sha256"] == CHAIN
