@@ -24,6 +24,7 @@ from stages.ingest.scan import Scanner
 from stages.preprocess.convert import Converter, Item
 from stages.preprocess.params import Most, PreprocessParams
 from stages.pseudonyms import Pseudonyms
+from tests.conftest import ROOT
 from tests.dicom_files import chest, make_dicom
 
 SIZE = 32
@@ -106,10 +107,10 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
         for name, attributes in GOOD.items():
             make_dicom(path / "files" / name, **{"BodyPartExamined": _part(attributes), **attributes})
         torch.manual_seed(0)
-        backbone, features = networks.build_backbone("mobilenet_v3_small", SIZE)
+        backbone, features, starter = networks.load_backbone(ROOT / "stages/weights/starter.safetensors", SIZE)
         classifier = networks.Classifier(backbone, features, len(CLASSES))
-        torch.nn.init.normal_(classifier.head.weight, std=20)  # type: ignore[arg-type]  # probabilities that differ
-        header = networks.Header("mobilenet_v3_small", "random", SIZE, CLASSES, "multiclass", "tiny")
+        torch.nn.init.normal_(classifier.head.weight, std=0.1)  # type: ignore[arg-type]  # probabilities that differ
+        header = networks.Header(starter.architecture, "starter", SIZE, CLASSES, "multiclass", "tiny")
         networks.save_classifier(model.weights_path("tiny"), classifier, header)
         sha256 = hashlib.sha256(model.weights_path("tiny").read_bytes()).hexdigest()
         spec = Spec(

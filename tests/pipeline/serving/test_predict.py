@@ -109,7 +109,7 @@ def test_a_model_that_is_not_there_is_one_clear_line(mlflow_here: Registered, mo
 
 @pytest.mark.parametrize("model", ["tiny", "tiny/1", "tiny@champion", "models:/tiny/1"])
 def test_a_model_is_named_as_in_mlflow(mlflow_here: Registered, model: str) -> None:
-    assert fetch.find(MlflowClient(mlflow_here.uri), model).version == "1"
+    assert str(fetch.find(MlflowClient(mlflow_here.uri), model).version) == "1"
 
 
 def test_damaged_weights_are_one_clear_line(mlflow_here: Registered, workspace: Path) -> None:
