@@ -86,6 +86,16 @@ class Params(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _prevalence_is_of_classes(self) -> Self:
+        for name in self.evaluate.prevalence:
+            if name not in self.split.classes:
+                raise ValueError(
+                    f"evaluate.prevalence: '{name}' is not one of split.classes ({', '.join(self.split.classes)}): "
+                    "correct it"
+                )
+        return self
+
     def _require_a_start(self, name: str) -> None:
         """Raise ValueError if what ``name`` starts from leads back to it."""
         chain = [name]

@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
 from stages.artifacts.model import Training
-from stages.judging import bootstrap, metrics
+from stages.judging import bootstrap, paired
 from stages.judging.judge import judged
 
-Floats = npt.NDArray[np.floating]
 KEPT = ("auroc", "auprc", "balanced_accuracy", "brier")
 
 
@@ -29,7 +26,8 @@ def compare(
     """The content of comparison.json.
 
     ``best`` is the recipe with the highest AUROC on val, the first of equals: test has no say in the choice. Each other
-    recipe's difference in test AUROC to it comes with a paired interval: the same patients are drawn for both.
+    recipe's difference to it comes with a paired interval of each metric in ``KEPT``, DeLong's test of AUROC and
+    McNemar's of the decisions; with the p values adjusted by Holm for the number of recipes (``p_holm``).
     """
     best = max(recipes, key=lambda name: _value(found[name]["val"]["auroc"]))
     sides = {name: table[table["subset"] == Subset.TEST.value] for name, table in predictions.items()}
@@ -37,17 +35,28 @@ def compare(
     for name, side in sides.items():
         if side["image"].tolist() != first["image"].tolist():
             raise ValueError(f"{name} and {best} were judged on different images")
-    weights = bootstrap.resample(first["patient"].tolist(), resamples, seed)
-    area = {name: _auroc(side, task, classes, weights) for name, side in sides.items()}
+    drawn = bootstrap.resample(first["patient"].tolist(), resamples, seed)
+    images = {name: judged(side, task, classes) for name, side in sides.items()}
+    others = [name for name in recipes if name != best]
+    against: dict[str, dict[str, Any]] = {}
+    for name in others:
+        pair = images[name], images[best]
+        cuts = found[name]["thresholds"], found[best]["thresholds"]
+        against[name] = {
+            **paired.differences(*pair, cuts, drawn, KEPT),
+            "delong": paired.delong(*pair, drawn),
+            "mcnemar": paired.mcnemar(*pair, cuts, drawn),
+        }
+    for test in ("delong", "mcnemar"):
+        for name, p in zip(others, paired.holm([against[name][test]["p"] for name in others]), strict=True):
+            against[name][test]["p_holm"] = p
     return {
         "best": best,
         "recipes": {
             name: {
                 "test": {metric: found[name]["test"][metric] for metric in KEPT},
                 "val": {metric: found[name]["val"][metric] for metric in KEPT},
-                "difference_to_best": bootstrap.intervals(
-                    {"auroc": area[name][:1] - area[best][:1]}, {"auroc": area[name][1:] - area[best][1:]}
-                ),
+                "difference_to_best": against.get(name),
                 **{key: trained[name][key] for key in _COSTS},  # type: ignore[literal-required]
             }
             for name in recipes
@@ -56,14 +65,6 @@ def compare(
 
 
 _COSTS = ("architecture", "strategy", "weights", "trainable_parameters", "parameters", "epochs", "images_seen")
-
-
-def _auroc(side: pd.DataFrame, task: Task, classes: tuple[str, ...], weights: Floats) -> Floats:
-    """(1 + B): of the images as they are, then of each resample."""
-    images = judged(side, task, classes)
-    all_weights = np.concatenate([np.ones((1, len(side)), dtype=weights.dtype), weights])
-    area: Floats = np.mean(list(metrics.per_class(images, all_weights).values()), axis=0)
-    return area
 
 
 def _value(entry: Mapping[str, float | None]) -> float:

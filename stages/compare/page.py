@@ -33,9 +33,9 @@ def build(
             Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
         ],
         figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
-        tables=[_table(recipes, best), _came_in(intake), *_left_out(intake)],
+        tables=[_table(recipes, best), *_chance(recipes, best), _came_in(intake), *_left_out(intake)],
         notes=[
-            "A difference whose interval holds 0 may be chance.",
+            "A difference whose interval holds 0 may be chance. Holm's p values allow for the number of recipes.",
             "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
             "Of the files that are used, images without a label are in no side of the split.",
             "The more models one test side has judged, the more the best of them owes to luck.",
@@ -135,6 +135,33 @@ def _table(recipes: Mapping[str, Any], best: str) -> Table:
     return Table("Side by side (test)", head, rows)
 
 
+def _chance(recipes: Mapping[str, Any], best: str) -> list[Table]:
+    """The tests of each difference to the chosen recipe; no table where there is one recipe alone."""
+    rows = [
+        [
+            name,
+            _signed(found["auroc"]),
+            _p(found["delong"]["p"]),
+            _p(found["delong"]["p_holm"]),
+            f"{found['mcnemar']['only_first']} / {found['mcnemar']['only_second']}",
+            _p(found["mcnemar"]["p"]),
+            _p(found["mcnemar"]["p_holm"]),
+        ]
+        for name, entry in recipes.items()
+        if (found := entry["difference_to_best"]) is not None
+    ]
+    head = [
+        f"less {best}",
+        "difference in AUROC",
+        "DeLong p",
+        "Holm",
+        f"right where the other is wrong: it / {best}",
+        "McNemar p",
+        "Holm",
+    ]
+    return [Table("Tests of the differences (paired by patient, on test)", head, rows)] if rows else []
+
+
 def _came_in(intake: Intake) -> Table:
     """Where every file went: used, duplicate, or quarantined."""
     batches = intake["batches"]
@@ -180,6 +207,16 @@ def _dots(names: list[str], entries: list[dict[str, float | None]], label: str, 
 
 def _value(entry: Mapping[str, float | None]) -> str:
     return "-" if entry["value"] is None else f"{entry['value']:.3f}"
+
+
+def _signed(entry: Mapping[str, float | None]) -> str:
+    return "-" if entry["value"] is None else f"{entry['value']:+.3f}\n[{entry['low']:+.3f}, {entry['high']:+.3f}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 - as journals print it
 
 
 def _gap(above: float | None, below: float | None) -> float | None:

@@ -27,10 +27,10 @@ def main() -> None:
     scores = networks.probabilities(torch.from_numpy(logits), header.task).numpy()
     predictions = evaluation.predictions(held_out, cohort.classes, scores)
 
-    metrics = judge.judge(predictions, cohort.task, cohort.classes, section.resamples, seed)
+    metrics = judge.judge(predictions, cohort.task, cohort.classes, section, seed)
     on_test = predictions["subset"] == Subset.TEST.value
     test = judge.judged(predictions[on_test], cohort.task, cohort.classes)
-    weights = bootstrap.resample(predictions[on_test]["patient"].tolist(), section.resamples, seed)
+    resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), section.resamples, seed)
 
     looks.record(looks.key(cohort.subset(Subset.TEST)), model.weights_path(recipe), recipe)
     evaluation.write_predictions(recipe, predictions, cohort.classes)
@@ -41,7 +41,7 @@ def main() -> None:
     history = pd.read_csv(model.history_path(recipe))
     training = model.training(recipe)
     shown = pixels.fetch(np.flatnonzero(on_test))
-    content = report.build(recipe, metrics, cohort, test, weights, history, training, shown, section.cases)
+    content = report.build(recipe, metrics, cohort, test, resamples, history, training, shown, section)
     page.write(evaluation.report_path(recipe), content)
     runtime.log.info("test AUROC %s", report.interval(metrics["test"]["auroc"]))
 

@@ -9,8 +9,10 @@ import pandas as pd
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.model import Training
 from stages.evaluate import cases
-from stages.judging import curves
-from stages.judging.metrics import NAMES, Floats, Judged
+from stages.evaluate.params import EvaluateParams
+from stages.judging import curves, operating
+from stages.judging.bootstrap import Resamples
+from stages.judging.metrics import NAMES, Judged
 from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 LABELS = {
@@ -21,6 +23,8 @@ LABELS = {
     "f1": "F1",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
     "brier": "Brier score (lower is better)",
 }
 _ASIDE = 0.16  # of a row: val below its line, test above it, for the two can be equal
@@ -32,18 +36,20 @@ def build(
     metrics: dict[str, Any],
     cohort: Cohort,
     test: Judged,
-    weights: Floats,
+    resamples: Resamples,
     history: pd.DataFrame,
     training: Training,
     pixels: npt.NDArray[np.uint8],
-    most: int,
+    section: EvaluateParams,
 ) -> Page:
-    """The page.
-
-    ``weights`` (B, N) are the resamples of test, ``pixels`` (N, H, W) its images, of which ``most`` show.
-    """
+    """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
     found = metrics["test"]
-    figures = [_forest(metrics), _roc(test, weights), _precision_recall(test), _confusion(test, metrics["thresholds"])]
+    figures = [
+        _forest(metrics),
+        _roc(test, resamples),
+        _precision_recall(test),
+        _confusion(test, metrics["thresholds"]),
+    ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
         title=f"{recipe}: {' / '.join(cohort.classes)}",
@@ -52,10 +58,10 @@ def build(
             f"on {found['patients']} patients who were neither trained on nor tuned on. Intervals are 95 %, by "
             f"resampling patients.{cases.constant(test, metrics['thresholds'])}"
         ),
-        facts=_facts(metrics, cohort, training),
+        facts=_facts(metrics, cohort, training, section),
         figures=figures,
-        tables=[_table(metrics)],
-        pictures=cases.strips(test, metrics["thresholds"], pixels, most),
+        tables=[_table(metrics), *_more_than_one(metrics), _operating(metrics, section)],
+        pictures=cases.strips(test, metrics["thresholds"], pixels, section.cases),
         notes=_notes(cohort.task),
     )
 
@@ -71,7 +77,7 @@ def _short(entry: dict[str, float | None]) -> str:
     return "undefined" if entry["value"] is None else f"{entry['value']:.2f}"
 
 
-def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training) -> list[Fact]:
+def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training, section: EvaluateParams) -> list[Fact]:
     test = metrics["test"]
     kind = "" if cohort.task is Task.BINARY else " (mean over classes)"
     sizes = {side: cohort.subset(side).frame for side in Subset}
@@ -80,7 +86,7 @@ def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training) -> list[
         Fact(
             "Sensitivity / specificity",
             " / ".join(_short(test[name]) for name in ("sensitivity", "specificity")),
-            "at the threshold chosen on val by Youden's rule",
+            f"at the threshold chosen on val {operating.words(section.threshold)}",
         ),
         Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images, none of whom were trained on"),
         Fact(
@@ -130,8 +136,8 @@ def _forest(metrics: dict[str, Any]) -> Figure:
     return Figure("metrics", "How good, and how sure", caption, data, layout, wide=True)
 
 
-def _roc(test: Judged, weights: Floats) -> Figure:
-    curve, band = curves.roc(test), curves.roc_band(test, weights)
+def _roc(test: Judged, resamples: Resamples) -> Figure:
+    curve, band = curves.roc(test), curves.roc_band(test, resamples)
     data: list[dict[str, Any]] = [_line([0, 1], [0, 1], "chance", "#9aa7b3", dash="dot")]
     for number, name in enumerate(curve["class"].unique()):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -243,11 +249,66 @@ def _learning(history: pd.DataFrame) -> Figure:
 
 
 def _table(metrics: dict[str, Any]) -> Table:
+    shown = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "brier")
     rows = [
-        [name, interval(entry), interval(metrics["val"]["per_class"][name]), f"{metrics['thresholds'][name]:.3f}"]
-        for name, entry in metrics["test"]["per_class"].items()
+        [
+            name,
+            *(_two_lines(found[metric]) for metric in shown[:1]),
+            _two_lines(found["delong"]["auroc"]),
+            *(_two_lines(found[metric]) for metric in shown[1:]),
+            _short(metrics["val"]["per_class"][name]["auroc"]),
+        ]
+        for name, found in metrics["test"]["per_class"].items()
     ]
-    return Table("Class by class", ["class", "AUROC on test", "AUROC on val", "threshold from val"], rows)
+    head = [
+        "class",
+        "AUROC",
+        "AUROC (DeLong)",
+        *(LABELS[metric].partition(" (")[0] for metric in shown[1:]),
+        "AUROC on val",
+    ]
+    return Table("Class by class, on test", head, rows)
+
+
+def _more_than_one(metrics: dict[str, Any]) -> list[Table]:
+    """Macro and micro side by side; no table for a binary task, in which they are the same."""
+    test = metrics["test"]
+    if "micro" not in test:
+        return []
+    rows = [[LABELS[name], _two_lines(test[name]), _two_lines(test["micro"][name])] for name in NAMES]
+    return [
+        Table(
+            "All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows
+        )
+    ]
+
+
+def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
+    """What a decision is worth at the threshold, and what it would be worth where the class is rarer or commoner."""
+    shown = {
+        "sensitivity": "sensitivity",
+        "specificity": "specificity",
+        "ppv": "PPV",
+        "npv": "NPV",
+        "lr_positive": "LR+",
+        "lr_negative": "LR-",
+    }
+    if section.prevalence:
+        shown |= {"ppv_at_prevalence": "PPV there", "npv_at_prevalence": "NPV there"}
+    head = ["class", "threshold", *shown.values()]
+    rows = [
+        [name, f"{point['threshold']:.3f}", *(_two_lines(point[key]) if key in point else "-" for key in shown)]
+        for name, point in metrics["test"]["operating"].items()
+    ]
+    if section.prevalence:
+        head.insert(-2, "at a prevalence of")
+        for row, point in zip(rows, metrics["test"]["operating"].values(), strict=True):
+            row.insert(-2, f"{point['prevalence']:g}" if "prevalence" in point else "-")
+    return Table(f"Operating points: thresholds chosen on val {operating.words(section.threshold)}", head, rows)
+
+
+def _two_lines(entry: dict[str, float | None]) -> str:
+    return interval(entry).replace(" [", "\n[")
 
 
 def _notes(task: Task) -> list[str]:

@@ -7,9 +7,11 @@ import pandas as pd
 
 from stages.artifacts.cohort import Task
 from stages.judging import ranking
-from stages.judging.metrics import Floats, Judged
+from stages.judging.bootstrap import Resamples
+from stages.judging.metrics import Judged
 
 _MOST_POINTS = 400  # of a curve: more cannot be seen
+_BAND = 300  # resamples that a band takes: more cannot be seen
 _GRID = np.linspace(0, 1, 101)
 
 
@@ -49,16 +51,16 @@ def precision_recall(judged: Judged) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).round(6)
 
 
-def roc_band(judged: Judged, weights: Floats) -> pd.DataFrame:
+def roc_band(judged: Judged, resamples: Resamples) -> pd.DataFrame:
     """Columns ``class, fpr, low, high``: the 95 % band of sensitivity at each false positive rate, over resamples."""
     parts = []
     for name, ranked in _ranked(judged):
-        hits, alarms = ranking.curve(ranked, weights)
-        drawn = (hits[:, -1] > 0) & (alarms[:, -1] > 0)
-        sensitivity = [
-            np.interp(_GRID, a / a[-1], h / h[-1]) for h, a in zip(hits[drawn][:300], alarms[drawn][:300], strict=True)
-        ]
-        low, high = np.percentile(sensitivity, (2.5, 97.5), axis=0)
+        sensitivity = []
+        for drawn in resamples.counts[1 : 1 + _BAND]:  # one at a time: a hundred thousand images at once are a gigabyte
+            (hits,), (alarms,) = ranking.curve(ranked, drawn[None, resamples.member].astype(np.float64))
+            if hits[-1] > 0 and alarms[-1] > 0:
+                sensitivity.append(np.interp(_GRID, alarms / alarms[-1], hits / hits[-1]))
+        low, high = np.percentile(sensitivity, (2.5, 97.5), axis=0) if sensitivity else (np.nan, np.nan)
         parts.append(pd.DataFrame({"class": name, "fpr": _GRID, "low": low, "high": high}))
     return pd.concat(parts, ignore_index=True).round(6)
 

@@ -1,36 +1,31 @@
-"""One model's numbers: thresholds from val, metrics of both sides with intervals."""
+"""One model's numbers: thresholds from val, metrics of every side with intervals."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
-from stages.judging import bootstrap, metrics
+from stages.evaluate.params import EvaluateParams
+from stages.judging import bootstrap, influence, metrics, operating
+from stages.judging.bootstrap import Interval, Resamples
+from stages.judging.influence import Influence
 from stages.judging.metrics import Judged
 
-_STEPS = 10**6
+SIDES = (Subset.VAL, Subset.TEST)
 
 
-def judge(predictions: pd.DataFrame, task: Task, classes: tuple[str, ...], resamples: int, seed: int) -> dict[str, Any]:
+def judge(
+    predictions: pd.DataFrame, task: Task, classes: tuple[str, ...], section: EvaluateParams, seed: int
+) -> dict[str, Any]:
     """The content of evaluation.json from the table of predictions (see :mod:`stages.artifacts.evaluation`)."""
-    sides = {name: predictions[predictions["subset"] == name.value] for name in (Subset.VAL, Subset.TEST)}
-    cuts = {
-        name: math.floor(cut * _STEPS) / _STEPS  # as it is written down; rounded down, so that its own image stays in
-        for name, cut in metrics.thresholds(judged(sides[Subset.VAL], task, classes)).items()
-    }
+    tables = {name: predictions[predictions["subset"] == name.value] for name in SIDES}
+    sides = {name: judged(table, task, classes) for name, table in tables.items() if len(table)}
+    cuts = operating.thresholds(sides[Subset.VAL], section.threshold)
     found: dict[str, Any] = {"thresholds": cuts}
-    for name, side in sides.items():
-        images = judged(side, task, classes)
-        once = np.ones((1, len(side)))
-        weights = bootstrap.resample(side["patient"].tolist(), resamples, seed)
-        found[name.value] = {
-            **bootstrap.intervals(metrics.all_metrics(images, cuts, once), metrics.all_metrics(images, cuts, weights)),
-            "per_class": bootstrap.intervals(metrics.per_class(images, once), metrics.per_class(images, weights)),
-            "images": len(side),
-            "patients": int(side["patient"].nunique()),
-        }
+    for name, images in sides.items():
+        resamples = bootstrap.resample(tables[name]["patient"].tolist(), section.resamples, seed)
+        found[name.value] = _side(images, cuts, section, resamples)
     return found
 
 
@@ -40,3 +35,35 @@ def judged(side: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> Judged:
         side[[f"{kind}:{name}" for name in classes]].to_numpy(dtype=np.float64) for kind in ("label", "score")
     )
     return Judged(task, classes, labels, scores)
+
+
+def areas(images: Judged, resamples: Resamples) -> dict[str, Influence]:
+    """AUROC of each class that counts, with what each patient adds to its error."""
+    patients = resamples.counts.shape[1]
+    return {
+        name: influence.auroc(images.labels[:, k], images.scores[:, k], resamples.member, patients)
+        for k, name in zip(images.columns, images.counted, strict=True)
+    }
+
+
+def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples) -> dict[str, Any]:
+    classes = metrics.per_class(images, cuts, resamples)
+    by_delong = areas(images, resamples)
+    return {
+        **bootstrap.intervals(metrics.overall(images, classes, resamples)),
+        "delong": {"auroc": _share(influence.mean(list(by_delong.values())))},
+        "per_class": {
+            name: {**bootstrap.intervals(found), "delong": {"auroc": _share(by_delong[name])}}
+            for name, found in classes.items()
+        },
+        **(
+            {} if images.task is Task.BINARY else {"micro": bootstrap.intervals(metrics.micro(images, cuts, resamples))}
+        ),
+        "operating": operating.points(classes, cuts, section.prevalence),
+        "images": len(images.labels),
+        "patients": resamples.counts.shape[1],
+    }
+
+
+def _share(area: Influence) -> Interval:
+    return area.interval((0, 1))

@@ -65,14 +65,6 @@ def curve(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats]:
     return hits, alarms
 
 
-def youden(ranking: Ranking) -> float:
-    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950); the higher one of equals."""
-    hits, alarms = curve(ranking, np.ones((1, ranking.order.max() + 1)))
-    with np.errstate(invalid="ignore"):
-        gain = hits[0] / hits[0, -1] - alarms[0] / alarms[0, -1]
-    return float(ranking.scores[int(np.argmax(np.nan_to_num(gain, nan=-1.0)))])
-
-
 def _auroc(ranking: Ranking, weights: Floats) -> Floats:
     hits, alarms = curve(ranking, weights)
     rise = np.diff(alarms, axis=1, prepend=0)

@@ -7,6 +7,7 @@ import pytest
 from stages.artifacts.cohort import Task
 from stages.artifacts.intake import Counts, Intake
 from stages.compare import comparison, page
+from stages.evaluate.params import EvaluateParams
 from stages.judging import judge
 from stages.reasons import Reason
 from stages.reports.page import Table
@@ -71,7 +72,8 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def _compare(tables: dict[str, pd.DataFrame]) -> dict:
-    found = {name: judge.judge(table, Task.BINARY, CLASSES, 200, 1) for name, table in tables.items()}
+    section = EvaluateParams(resamples=200)
+    found = {name: judge.judge(table, Task.BINARY, CLASSES, section, 1) for name, table in tables.items()}
     trained = dict.fromkeys(tables, TRAINING)
     return comparison.compare(list(tables), found, trained, tables, Task.BINARY, CLASSES, 200, 1) | {"test_looks": 17}
 

@@ -9,9 +9,11 @@ import pytest
 from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
 from stages.evaluate import cases, report
+from stages.evaluate.params import EvaluateParams
 from stages.judging import bootstrap, curves, judge
 
 PATIENTS = 60
+SECTION = EvaluateParams(resamples=100, cases=5)
 CLASSES = {
     Task.BINARY: ("normal", "pneumonia"),
     Task.MULTICLASS: ("normal", "pneumonia", "effusion"),
@@ -67,12 +69,12 @@ def built(request: pytest.FixtureRequest):
     if task is not Task.MULTILABEL:
         scores = scores / scores.sum(axis=1, keepdims=True)
     predictions = evaluation.predictions(held_out, cohort.classes, scores.astype(np.float32))
-    metrics = judge.judge(predictions, task, cohort.classes, 50, 1)
+    metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1)
     on_test = (predictions["subset"] == "test").to_numpy()
     test = judge.judged(predictions[on_test], task, cohort.classes)
-    weights = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
+    resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
     pixels = np.arange(on_test.sum(), dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8)
-    page = report.build("a_recipe", metrics, cohort, test, weights, HISTORY, TRAINING, pixels, most=5)
+    page = report.build("a_recipe", metrics, cohort, test, resamples, HISTORY, TRAINING, pixels, SECTION)
     return cohort, test, metrics, page
 
 

@@ -1,0 +1,93 @@
+"""Where a score becomes a decision: the threshold by a named rule on val, and what it is worth elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stages.judging import bootstrap, metrics, ranking
+from stages.judging.bootstrap import Floats, Interval
+from stages.judging.metrics import Judged, Metrics
+from stages.judging.params import Rule
+from stages.runtime import UserError
+
+
+def thresholds(judged: Judged, rule: Rule) -> dict[str, float]:
+    """For each class that counts, the threshold by ``rule`` on these images: those of val.
+
+    Raises
+    ------
+    UserError
+        If no image has a known label of a class.
+    """
+    found = {}
+    for k, name in zip(judged.columns, judged.counted, strict=True):
+        ranked = ranking.rank(judged.labels[:, k], judged.scores[:, k])
+        if not len(ranked.order):
+            raise UserError(f"val has no image with a known label of '{name}': label some, or leave the class out")
+        found[name] = threshold(ranked, rule)
+    return found
+
+
+def threshold(ranked: ranking.Ranking, rule: Rule) -> float:
+    """The threshold by ``rule``; an image whose score reaches it is called positive.
+
+    It is the score of one of the images, or just above the highest: then nothing is called. Of equally good ones it is
+    the higher. NaN-free: where val has no positives or no negatives, all thresholds are equally good.
+    """
+    hits, alarms = (np.append(0.0, side[0]) for side in ranking.curve(ranked, np.ones((1, ranked.order.max() + 1))))
+    cuts = np.append(np.nextafter(np.float32(ranked.scores[0]), np.float32(np.inf)), ranked.scores)
+    sensitivity, specificity = hits / max(hits[-1], 1), 1 - alarms / max(alarms[-1], 1)
+    if rule.youden:
+        return float(cuts[int(np.argmax(sensitivity + specificity))])
+    if rule.cost is not None:
+        return float(cuts[int(np.argmin(rule.cost * (hits[-1] - hits) + alarms))])
+    if rule.sensitivity is not None:
+        return float(cuts[int(np.argmax(sensitivity >= rule.sensitivity))])
+    assert rule.specificity is not None
+    return float(cuts[np.flatnonzero(specificity >= rule.specificity)[-1]])
+
+
+def words(rule: Rule) -> str:
+    """The rule as a reader of the report needs it."""
+    if rule.youden:
+        return "by Youden's rule"
+    if rule.cost is not None:
+        return f"at the least cost, a miss costing {rule.cost:g} false alarms"
+    if rule.sensitivity is not None:
+        return f"for a sensitivity of {rule.sensitivity:g} or more"
+    return f"for a specificity of {rule.specificity:g} or more"
+
+
+def points(
+    classes: Mapping[str, Metrics], cuts: Mapping[str, float], prevalence: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """For each class: its threshold, what it reaches with intervals, and PPV and NPV at a stated prevalence.
+
+    At a prevalence other than that of the images, PPV and NPV follow from sensitivity and specificity by Bayes' rule
+    (Altman and Bland 1994), resample by resample; ``prevalence`` may name only some classes.
+    """
+    return {name: _point(found, cuts[name], prevalence.get(name)) for name, found in classes.items()}
+
+
+def _point(found: Metrics, cut: float, prevalence: float | None) -> dict[str, Any]:
+    sensitivity, specificity = found["sensitivity"], found["specificity"]
+    point: dict[str, float | Interval] = {
+        "threshold": cut,
+        **bootstrap.intervals({name: found[name] for name in ("sensitivity", "specificity", "ppv", "npv")}),
+        "lr_positive": bootstrap.interval(metrics.ratio(sensitivity, 1 - specificity)),
+        "lr_negative": bootstrap.interval(metrics.ratio(1 - sensitivity, specificity)),
+    }
+    if prevalence is not None:
+        point["prevalence"] = prevalence
+        point["ppv_at_prevalence"] = bootstrap.interval(predictive(sensitivity, specificity, prevalence))
+        point["npv_at_prevalence"] = bootstrap.interval(predictive(specificity, sensitivity, 1 - prevalence))
+    return point
+
+
+def predictive(right: Floats, other: Floats, share: float) -> Floats:
+    """Of those decided one way, the share that is so.
+
+    ``share`` is how many are, ``right`` how many of them are decided so, ``other`` how many of the rest are not.
+    """
+    return metrics.ratio(right * share, right * share + (1 - other) * (1 - share))
