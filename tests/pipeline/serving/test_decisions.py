@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from pipeline.serving.decisions import Rule
 from stages.artifacts.cohort import Task
 from stages.judging import metrics
+from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import Judged
 
 CLASSES = ("a", "b", "c")
@@ -22,7 +23,9 @@ def _scores(count: int, classes: int, exclusive: bool) -> np.ndarray:
 
 
 def _metrics(task: Task, classes: tuple[str, ...], labels: np.ndarray, scores: np.ndarray, cuts: dict) -> dict:
-    found = metrics.all_metrics(Judged(task, classes, labels, scores), cuts, np.ones((1, len(labels))))
+    once = Resamples(np.ones((1, len(labels)), np.uint8), np.arange(len(labels)))
+    judged = Judged(task, classes, labels, scores)
+    found = metrics.overall(judged, metrics.per_class(judged, cuts, once), once)
     return {name: float(values[0]) for name, values in found.items()}
 
 

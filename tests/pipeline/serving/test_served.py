@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
+from pipeline.serving import fetch
 from tests.pipeline.serving.conftest import CHAIN, CLASSES, GOOD, THRESHOLDS, Registered
 
 pytestmark = pytest.mark.long
@@ -144,13 +146,11 @@ def test_other_code_of_ours_in_the_process_is_refused(registered: Registered, tm
     assert "this process runs another stages" in done.stderr
 
 
-def test_changed_weights_are_refused(registered: Registered, tmp_path: Path) -> None:
-    from mlflow import artifacts  # noqa: PLC0415
-
-    folder = Path(artifacts.download_artifacts("models:/tiny/1", dst_path=str(tmp_path), tracking_uri=registered.uri))
+def test_changed_weights_are_refused(mlflow_here: Registered, tmp_path: Path) -> None:
+    folder = fetch.fetch(MlflowClient(mlflow_here.uri), "tiny", tmp_path).folder
     weights = bytearray((folder / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
-    done = _ask(registered, tmp_path, uri=str(folder))
+    done = _ask(mlflow_here, tmp_path, uri=str(folder))
     assert done.returncode != 0
     assert "is not the file that was registered" in done.stderr
