@@ -6,6 +6,7 @@ that it imports, as it is now, and no other; other packages are pinned to the ve
 
 import ast
 import base64
+import hashlib
 import io
 import json
 import platform
@@ -15,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import mlflow.pyfunc
-import yaml
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array
@@ -45,13 +45,13 @@ PACKAGES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
     "tqdm": ("tqdm",),
-    "yaml": ("pyyaml",),
 }
 """What the packed code imports, and the distributions that bring it; with pydicom its decoders."""
 
 _SOURCE = Path(__file__).parents[2]
 _OURS = ("stages", "pipeline")
 _LOADER, _CODE = "serve.py", "code"
+_ADDED = (_LOADER, NAME, "requirements.txt", "python_env.yaml", "input_example.json", "serving_input_example.json")
 _SIDE = 64  # pixels of the example
 _COLUMN_TYPES: dict[str, DataType | Array] = {
     "string": DataType.string,
@@ -61,8 +61,11 @@ _COLUMN_TYPES: dict[str, DataType | Array] = {
 }
 
 
-def pack(folder: Path, model: Model, spec: Spec, classes: tuple[str, ...]) -> None:
-    """Add to ``folder`` and to ``model``, MLflow's description of it, all that makes the weights there usable."""
+def pack(folder: Path, model: Model, spec: Spec, classes: tuple[str, ...]) -> str:
+    """Add to ``folder`` and to ``model``, MLflow's description of it, all that makes the weights there usable.
+
+    Returns its :func:`digest`.
+    """
     spec.write(folder)
     shutil.copyfile(Path(__file__).with_name(_LOADER), folder / _LOADER)
     for path in modules(ENTRIES):
@@ -71,7 +74,7 @@ def pack(folder: Path, model: Model, spec: Spec, classes: tuple[str, ...]) -> No
     needed = [f"{name}=={version(name)}" for names in PACKAGES.values() for name in names]
     (folder / "requirements.txt").write_text("\n".join(sorted(needed)) + "\n", encoding="utf-8")
     environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
-    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
+    (folder / "python_env.yaml").write_text(json.dumps(environment) + "\n", encoding="utf-8")  # JSON is YAML
 
     artifacts = {name: {"path": name, "uri": name} for name in (WEIGHTS, NAME)}
     mlflow.pyfunc.add_to_model(
@@ -93,6 +96,17 @@ def pack(folder: Path, model: Model, spec: Spec, classes: tuple[str, ...]) -> No
         "type": "dataframe",
         "pandas_orient": "split",
     }
+    return digest(folder)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of all that :func:`pack` added to a model's folder.
+
+    Not over the weights, which ``serving.json`` names by their own, nor over what MLflow writes.
+    """
+    files = [folder / name for name in _ADDED] + list((folder / _CODE).rglob("*.py"))
+    listed = sorted((path.relative_to(folder).as_posix(), _sha256(path)) for path in files)
+    return hashlib.sha256("".join(f"{sha256}  {name}\n" for name, sha256 in listed).encode()).hexdigest()
 
 
 def signature(classes: tuple[str, ...]) -> ModelSignature:
@@ -158,6 +172,11 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:  # there are no relative imports here
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file(name: str) -> Path | None:

@@ -6,10 +6,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from ruamel.yaml import YAML
 
 from pipeline.serving import columns
 from pipeline.serving.decisions import Answer
@@ -87,7 +87,7 @@ def name(folder: Path) -> str:
     noted = folder / "registered_model_meta"
     if not noted.is_file():
         return ""
-    found = yaml.safe_load(noted.read_text(encoding="utf-8"))
+    found = YAML(typ="safe", pure=True).load(noted.read_text(encoding="utf-8"))
     return f"{found['model_name']}/{found['model_version']}"
 
 

@@ -14,6 +14,9 @@ from pipeline.serving import packing
 from pipeline.serving.spec import Spec
 from stages.artifacts import model
 
+PACKED = "packed.sha256"
+"""Tag of a logged model: :func:`pipeline.serving.packing.digest` of what came with the weights."""
+
 
 def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapping[str, str], spec: Spec) -> str:
     """Log the model with its weights as they are, byte for byte, and packed to be used; its id."""
@@ -26,9 +29,10 @@ def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapp
     about.add_flavor("safetensors", data=model.weights_path(recipe).name)
     client.log_model_artifacts(logged.model_id, str(model.directory(recipe)))
     with tempfile.TemporaryDirectory() as folder:
-        packing.pack(Path(folder), about, spec, tuple(json.loads(header["classes"])))
+        packed = packing.pack(Path(folder), about, spec, tuple(json.loads(header["classes"])))
         about.save(str(Path(folder) / "MLmodel"))
         client.log_model_artifacts(logged.model_id, folder)
+    client.set_logged_model_tags(logged.model_id, {PACKED: packed})
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
     return logged.model_id

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -103,3 +104,17 @@ def test_a_model_without_or_with_a_damaged_specification_is_refused_in_one_line(
     (tmp_path / "serving.json").write_text('{"format": "radrepro-serving-9"}')
     with pytest.raises(UserError, match="damaged"):
         Spec.read(tmp_path)
+
+
+def test_a_byte_changed_in_any_packed_file_changes_the_digest(packed: tuple[Path, Model], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(packed[0], folder)
+    known = packing.digest(folder)
+    assert known == packing.digest(packed[0])
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        path.write_bytes(whole + b" ")
+        assert packing.digest(folder) != known, path
+        path.write_bytes(whole)
+    (folder / "code/stages/added.py").write_text("")
+    assert packing.digest(folder) != known
