@@ -106,7 +106,10 @@ def sweep(
 @app.command()
 def predict(
     model: Annotated[
-        str, typer.Argument(help="A registered model: radrepro (its newest), radrepro/3, radrepro@alias.")
+        str,
+        typer.Argument(
+            help="A registered model: radrepro (its champion, else its newest), radrepro/3, radrepro@alias."
+        ),
     ],
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILES...")],
     out: Annotated[str, typer.Option(help="csv, json or dicom-sr.")] = "csv",

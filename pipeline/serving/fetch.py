@@ -12,6 +12,7 @@ from pipeline.serving.spec import NAME
 from stages.runtime import UserError
 
 _MODEL = re.compile(r"([^/@:]+)(?:/(\d+)|@([^/@]+))?")
+_CHAMPION = "champion"
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # of a name, and of an alias
 
 
@@ -23,7 +24,9 @@ class Fetched(NamedTuple):
 
 
 def find(client: MlflowClient, model: str) -> ModelVersion:
-    """The version that ``model`` names: ``radrepro/3``, ``radrepro@champion``, or ``radrepro``, which is its newest.
+    """The version that ``model`` names: ``radrepro/3``, ``radrepro@challenger``, or ``radrepro``.
+
+    The last is its champion, or where no version has that alias, its newest.
 
     Raises
     ------
@@ -39,6 +42,8 @@ def find(client: MlflowClient, model: str) -> ModelVersion:
             return client.get_model_version(name, number)
         if alias:
             return client.get_model_version_by_alias(name, alias)
+        if _CHAMPION in client.get_registered_model(name).aliases:
+            return client.get_model_version_by_alias(name, _CHAMPION)
         newest = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
         if newest:
             return newest[0]

@@ -112,6 +112,17 @@ def test_a_model_is_named_as_in_mlflow(mlflow_here: Registered, model: str) -> N
     assert str(fetch.find(MlflowClient(mlflow_here.uri), model).version) == "1"
 
 
+def test_a_name_alone_is_its_champion_and_without_one_its_newest(mlflow_here: Registered) -> None:
+    client = MlflowClient(mlflow_here.uri)
+    first = client.get_model_version("tiny", "1")
+    client.create_registered_model("other")
+    for _ in range(11):
+        client.create_model_version("other", source=first.source)
+    assert str(fetch.find(client, "other").version) == "11"
+    client.set_registered_model_alias("other", "champion", "2")
+    assert str(fetch.find(client, "other").version) == "2"
+
+
 def test_damaged_weights_are_one_clear_line(mlflow_here: Registered, workspace: Path) -> None:
     fetched = fetch.fetch(MlflowClient(mlflow_here.uri), "tiny", workspace)
     (fetched.folder / "model.safetensors").write_bytes(b"no weights")
