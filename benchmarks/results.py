@@ -34,7 +34,7 @@ from filelock import FileLock
 from scipy import stats
 
 from stages import inference, networks, params
-from stages.artifacts.cohort import Cohort, Subset
+from stages.artifacts.cohort import DEALT, Cohort, Subset
 from stages.finetune import domains
 from stages.finetune.feed import Examples
 from stages.finetune.params import AdaBN, Recipe, Target
@@ -152,7 +152,7 @@ def measure(job: Job) -> str:
 
 
 def _trained(job: Job, recipe: Recipe, cohort: Cohort, device: torch.device) -> dict[str, Any]:
-    train, val, test = (cohort.subset(side) for side in Subset)
+    train, val, test = (cohort.subset(side) for side in DEALT)
     target = None
     if job.recipe in TOWARDS:
         # which rows are the target's, where a recipe does not name it itself

@@ -102,7 +102,14 @@ def add_batch(name: str, source: Path, table: Path) -> str:
 def tidy() -> str:
     """Remove results of batches, recipes and self-supervised training that params.yaml no longer names; say which."""
     given = params.load()
-    found = leftovers(given["batches"], given["recipes"], given.get("self_supervised") or ())
+    crossed = given.get("cross_validation") or {}
+    found = leftovers(
+        given["batches"],
+        given["recipes"],
+        given.get("self_supervised") or (),
+        crossed.get("recipes", ()),
+        crossed.get("folds", ()),
+    )
     for path in found:
         if path.is_dir():
             shutil.rmtree(path)

@@ -63,8 +63,10 @@ def results() -> None:
     header, rows = summary.recipes()
     typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
     typer.echo(f"\ndata     {intake.words(intake.read()['total'])} (see 'radrepro quarantine')")
-    looks = summary.read_json(evaluation.COMPARISON_PATH)["test_looks"]
-    typer.echo(f"test     has judged {looks} models so far (reports/test_looks.csv)")
+    compared = summary.read_json(evaluation.COMPARISON_PATH)
+    typer.echo(f"test     has judged {compared['test_looks']} models so far (reports/test_looks.csv)")
+    for warning in compared["warnings"]:
+        typer.echo(f"WARNING  {warning}")
     typer.echo(f"report   {evaluation.COMPARISON_REPORT_PATH.resolve().as_uri()}")
     if summary.LAST_RUN.exists():
         last = summary.last_run()
@@ -185,6 +187,21 @@ def quarantine(
         typer.echo(found.to_csv(index=False), nl=False)
     else:
         typer.echo(text.table(["batch", "stage", "reason", "files", "what to do"], files.counts(rejected)))
+
+
+@app.command()
+def find(
+    keys: Annotated[list[str], typer.Argument(help="Of images, studies, patients or files; 8 digits are enough.")],
+) -> None:
+    """Lead from pseudonymous keys back to the files. For the data's owner: paths can hold names."""
+    from pipeline import find as ways  # noqa: PLC0415
+    from stages import params  # noqa: PLC0415
+
+    found = ways.files(keys, params.read("batches", list[str]))
+    if not found.empty:
+        typer.echo(found.to_csv(index=False), nl=False)
+    if lost := ways.missing(keys, found):
+        raise UserError(f"no file of these batches has the key {', '.join(lost)}: is it of this project?")
 
 
 @app.command()

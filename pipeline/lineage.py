@@ -109,9 +109,9 @@ class Chain:
                 return stage
         raise UserError(f"dvc.lock does not say what made {path}: run 'dvc repro'")
 
-    def upstream(self, name: str) -> "Chain":
-        """What stage ``name`` rests on, itself included."""
-        wanted, todo = set(), [name]
+    def upstream(self, *names: str) -> "Chain":
+        """What the stages ``names`` rest on, themselves included."""
+        wanted, todo = set(), list(names)
         while todo:
             current = todo.pop()
             if current not in wanted:

@@ -25,7 +25,7 @@ from pipeline.tracking import datasets, describe, models, registry, results, run
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import evaluation, intake, looks, model, pretraining
+from stages.artifacts import card, crossval, evaluation, intake, looks, model, pretraining
 from stages.artifacts.cohort import Subset
 from stages.track_params import TrackParams
 
@@ -74,7 +74,7 @@ def tell(
         for recipe in found.recipes:
             spec = servable.spec(recipe, found.cohort, locks.chain.upstream(recipe.evaluated_by))
             logged[recipe.name] = _child(client, experiment, parent, recipe, spec, data, source)
-        numbers = found.best.numbers() | _costs(locks.chain, found) | {"test.looks": float(found.test_looks)}
+        numbers = found.best.numbers() | _costs(locks.chain, found) | _seen(found)
         runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
         client.log_inputs(parent, data)
         client.log_outputs(parent, [LoggedModelOutput(logged[found.best.name][1], step=0)])
@@ -118,6 +118,9 @@ def _child(
         runs.record(client, run, metrics=runs.metrics(numbers, run=run, model=logged))
         client.log_inputs(run, data)
         runs.upload(client, run, _files(recipe.name))
+        if "crossval" in recipe.metrics:
+            files = (crossval.path(recipe.name), crossval.report_path(recipe.name))
+            runs.upload(client, run, dict.fromkeys(files, "crossval"))
     return run, logged
 
 
@@ -137,7 +140,7 @@ def _pretraining(
     with runs.run(client, experiment, f"self_supervised.{made.name}", marks | source, parent) as run:
         measured = curves + runs.metrics(numbers | _trained(made.cost))
         runs.record(client, run, params=describe.flat(made.params | words), metrics=measured)
-        client.log_inputs(run, [one for one in data if one.dataset.name != Subset.TEST])
+        client.log_inputs(run, [one for one in data if one.dataset.name in {Subset.TRAIN, Subset.VAL}])
         files = (pretraining.loss_path, pretraining.probe_path, pretraining.record_path)
         runs.upload(client, run, {path(made.name): "training" for path in files})
 
@@ -157,6 +160,11 @@ def _curves(history: pd.DataFrame) -> list[Metric]:
 def _trained(cost: dict[str, float]) -> dict[str, float]:
     """What training cost, as metrics; none where that was elsewhere."""
     return {"train_seconds": cost["seconds"], "train_peak_mib": cost["peak_mib"]} if cost else {}
+
+
+def _seen(found: Results) -> dict[str, float]:
+    """How often test was looked at, and what should make a reader doubt what it says."""
+    return {"test.looks": float(found.test_looks), "shortcuts.warnings": float(len(found.warnings))}
 
 
 def _costs(chain: Chain, found: Results) -> dict[str, float]:
@@ -181,7 +189,8 @@ def _files(recipe: str) -> dict[Path, str]:
         if path.is_file() and path.suffix != ".parquet" and path.name[0] != "."
     ]
     found = {path: "" if path.parent == folder else path.parent.relative_to(folder).as_posix() for path in files}
-    return found | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
+    told = {card.path(recipe): "card", card.markdown_path(recipe): "card"}
+    return found | told | {model.history_path(recipe): "training", model.training_path(recipe): "training"}
 
 
 def _upload(client: MlflowClient, run: str, locks: Locks, code: Commit) -> None:

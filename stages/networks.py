@@ -49,6 +49,7 @@ class Header:
     blocks: int = 0  # of the backbone that were kept, where it was cut; 0: all
     hidden: tuple[int, ...] = ()  # of a classifier: widths of layers between the features and the last layer
     black_white: tuple[float, ...] = ()  # as the backbone saw them in training; (): as ImageNet's are normalised
+    temperature: float = 1.0  # of a classifier: what its logits are divided by before they are probabilities
 
 
 class Classifier(nn.Module):
@@ -121,9 +122,16 @@ def to_input(pixels: Tensor) -> Tensor:
     return pixels.unsqueeze(1).to(torch.float32, copy=True).div_(255).sub_(MEAN).div_(STD)
 
 
-def probabilities(logits: Tensor, task: str) -> Tensor:
-    """(N, K) logits to probabilities: softmax over exclusive classes, sigmoid of each label of a multi-label task."""
-    return logits.sigmoid() if task == "multilabel" else logits.softmax(dim=1)
+def probabilities(logits: Tensor, task: str, temperature: float = 1.0) -> Tensor:
+    """(N, K) logits to probabilities: softmax over exclusive classes, sigmoid of each label of a multi-label task.
+
+    Logits are divided by ``temperature`` first (:mod:`stages.learning.temperature`), which changes neither the most
+    probable class of an image, nor the order of images by a label or by one of two classes. The order of images by one
+    of three classes or more can change: how the others share the rest counts more or less then. In float32 a
+    probability above 0.9999999 is 1, and such images are tied; give logits in float64 where their order matters.
+    """
+    scaled = logits / temperature
+    return scaled.sigmoid() if task == "multilabel" else scaled.softmax(dim=1)
 
 
 def fit_state(state: Mapping[str, Tensor], backbone: nn.Module, image_size: int) -> dict[str, Tensor]:
@@ -192,12 +200,17 @@ def save_classifier(path: Path, classifier: Classifier, header: Header) -> None:
 def load_classifier(path: Path) -> tuple[Classifier, Header]:
     """What :func:`save_classifier` wrote. Raises as :func:`load_backbone` does."""
     state, header = _read(path, MODEL_FORMAT)
+    classifier = untrained(header)
+    load_state(classifier, state, str(path))
+    return classifier, header
+
+
+def untrained(header: Header) -> Classifier:
+    """The classifier of ``header`` as it starts, with random weights from torch's generator."""
     backbone, features = build_backbone(header.architecture, header.image_size, header.black_white)
     if header.blocks:
         features = blocks.truncate(backbone, header.blocks, header.image_size)
-    classifier = Classifier(backbone, features, len(header.classes), header.hidden)
-    load_state(classifier, state, str(path))
-    return classifier, header
+    return Classifier(backbone, features, len(header.classes), header.hidden)
 
 
 def _remove_last_layer(network: nn.Module) -> None:
@@ -251,6 +264,8 @@ def _write(path: Path, module: nn.Module, header: Header, form: str) -> None:
         "std": str(STD),
         "in_channels": str(_CHANNELS),
     }
+    if form == MODEL_FORMAT:
+        metadata["temperature"] = repr(header.temperature)  # exact
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     with atomic_file(path) as beside:
         beside.write_bytes(to_bytes(state, metadata))
@@ -296,5 +311,6 @@ def _read(path: Path, form: str) -> tuple[dict[str, Tensor], Header]:
         blocks=int(metadata.get("blocks", "0")),
         hidden=tuple(json.loads(metadata.get("hidden", "[]"))),
         black_white=tuple(json.loads(metadata.get("black_white", "[]"))),
+        temperature=float(metadata.get("temperature", "1.0")),
     )
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, header

@@ -24,7 +24,10 @@ PACKS = {"pipeline/serving/packing.py": packing.ENTRIES}
 """Code that copies other code, with all that it imports."""
 
 
-ENTRIES = {"self_supervised": {"an-entry": {"method": "simclr", "weights": "starter", "epochs": 1, "lr": 0.1}}}
+ENTRIES = {
+    "self_supervised": {"an-entry": {"method": "simclr", "weights": "starter", "epochs": 1, "lr": 0.1}},
+    "cross_validation": {"recipes": ["scratch"]},
+}
 """For groups that are empty as shipped."""
 
 

@@ -1,4 +1,4 @@
-"""Train, val and test as MLflow's dataset inputs, each known by a hash over all of it."""
+"""The sides of the split as MLflow's dataset inputs, each known by a hash over all of it."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def manifest(cohort: Cohort) -> bytes:
 
 def inputs(cohort: Cohort, file: File) -> list[DatasetInput]:
     """One input per side of the split; ``file`` is data/cohort.parquet as dvc.lock has it."""
-    return [_input(subset, cohort.subset(subset), file) for subset in Subset]
+    return [_input(subset, cohort.subset(subset), file) for subset in cohort.sides]
 
 
 def _input(subset: Subset, rows: Cohort, file: File) -> DatasetInput:

@@ -1,23 +1,22 @@
 """What an auditor reads first: Markdown for a run and a model version, and tags that MLflow can search."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import summary
 from pipeline.lineage import Chain, File, Join, Stage
+from pipeline.tracking import names
 from pipeline.tracking.results import Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages.artifacts import intake
-from stages.artifacts.cohort import Subset
 from stages.artifacts.intake import Counts
 
 RUN_LIMIT = 8000
 VERSION_LIMIT = 5000
 """Characters that MLflow keeps of a description."""
 
-_KEY_LIMIT, _TAG_LIMIT, _PARAM_LIMIT = 250, 8000, 6000
+_TAG_LIMIT, _PARAM_LIMIT = 8000, 6000
 _PAD = "\u2003\u200b"
 """MLflow's tables have no margins: an em space after each cell, held by a zero-width space that nothing trims."""
 _SHORT = 8  # characters of a hash in a table; whole hashes are in the tags and in lineage.json
@@ -58,7 +57,7 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             found |= flat(value, f"{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            found[_name(name)] = _cut(text, _PARAM_LIMIT)
+            found[names.clean(name)] = _cut(text, _PARAM_LIMIT)
     return found
 
 
@@ -79,7 +78,8 @@ def _verdict(results: Results) -> str:
     best = results.best
     val, test = (summary.interval(best.metrics, side, "auroc") for side in ("val", "test"))
     how = f"validation AUROC {val}; on held-out patients {test}"
-    return f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    said = f"**{best.name}** is the best recipe by validation: {how} (95 % interval)."
+    return "\n\n".join([said, *(f"**Warning:** {warning}" for warning in results.warnings)])
 
 
 def _comparison(results: Results) -> str:
@@ -93,7 +93,7 @@ def _comparison(results: Results) -> str:
 def _data(results: Results) -> str:
     cohort = results.cohort
     rows = []
-    for subset in Subset:
+    for subset in cohort.sides:
         frame = cohort.subset(subset).frame
         classes = [str(int((frame[f"label:{name}"] == 1).sum())) for name in cohort.classes]
         rows.append([subset.value, str(len(frame)), str(frame["patient"].nunique()), *classes])
@@ -173,6 +173,7 @@ def _common(results: Results, code: Commit) -> dict[str, str]:
         "best.recipe": best.name,
         "best.strategy": str(best.params["strategy"]),
         "best.weights": str(best.params["weights"]),
+        "warnings": " ".join(results.warnings),
         "code.commit": code.commit or "not in git",
         "code.dirty": "true" if code.dirty else "false",
         "data.batches": ", ".join(sorted(frame["batch"].unique())),
@@ -195,12 +196,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _fit(tags: Mapping[str, str]) -> dict[str, str]:
-    return {_name(key): _cut(value, _TAG_LIMIT) for key, value in tags.items() if value}
-
-
-def _name(key: str) -> str:
-    """What MLflow takes as a name; anything else becomes an underscore."""
-    return re.sub(r"[^\w\-. :/]", "_", key, flags=re.ASCII)[:_KEY_LIMIT]
+    return {names.clean(key): _cut(value, _TAG_LIMIT) for key, value in tags.items() if value}
 
 
 def _cut(text: str, limit: int) -> str:

@@ -12,14 +12,17 @@ from safetensors import safe_open
 
 from pipeline.serving import packing
 from pipeline.serving.spec import Spec
-from stages.artifacts import model
+from stages.artifacts import card, model
+
+_CARD = "card"
+"""Folder of the model's artifacts that holds what is known of it, beside the files of models/<recipe>/."""
 
 PACKED = "packed.sha256"
 """Tag of a logged model: :func:`pipeline.serving.packing.digest` of what came with the weights."""
 
 
 def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapping[str, str], spec: Spec) -> str:
-    """Log the model with its weights as they are, byte for byte, and packed to be used; its id."""
+    """Log the model with its weights as they are, byte for byte, packed to be used, and its card; its id."""
     with safe_open(model.weights_path(recipe), framework="np") as file:
         header: dict[str, str] = file.metadata() or {}
     logged = client.create_logged_model(
@@ -28,6 +31,8 @@ def log(client: MlflowClient, experiment: str, run: str, recipe: str, tags: Mapp
     about = Model(run_id=run, model_uuid=logged.model_id, model_id=logged.model_id, metadata=header)
     about.add_flavor("safetensors", data=model.weights_path(recipe).name)
     client.log_model_artifacts(logged.model_id, str(model.directory(recipe)))
+    for path in (card.path(recipe), card.markdown_path(recipe)):
+        client.log_model_artifact(logged.model_id, str(path), _CARD)
     with tempfile.TemporaryDirectory() as folder:
         packed = packing.pack(Path(folder), about, spec, tuple(json.loads(header["classes"])))
         about.save(str(Path(folder) / "MLmodel"))

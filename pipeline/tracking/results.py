@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline import summary
 from pipeline.lineage import Chain, File, Stage
-from pipeline.tracking import workspace
+from pipeline.tracking import names, workspace
 from stages import params
-from stages.artifacts import cohort, evaluation, intake, model, pretraining, weights
+from stages.artifacts import card, cohort, crossval, evaluation, intake, model, pretraining, weights
 from stages.artifacts.cohort import Cohort
 from stages.artifacts.intake import Intake
 from stages.finetune.params import Recipe
@@ -30,7 +30,7 @@ class RecipeResult:
     training: dict[str, Any]
     history: pd.DataFrame
     metrics: dict[str, dict[str, Any]]
-    """``{"val": {"auroc": {"value", "low", "high"}, ...}, "test": ...}``."""
+    """``{"val": {"auroc": {"value", "low", "high"}, ...}, "test": ...}``; ``crossval`` where it was cross-validated."""
     cost: dict[str, float]
     """``seconds`` and ``peak_mib`` of its training; empty if that was elsewhere."""
     sha256: str
@@ -39,8 +39,15 @@ class RecipeResult:
     """The name of the stage that judged it: its chain holds all that made the model."""
 
     def numbers(self) -> dict[str, float]:
-        """Metrics by name: ``test.auroc``, ``test.auroc.low``, ``test.images``...; what is undefined is left out."""
-        return dict(_numbers(self.metrics))
+        """Every number of evaluation.json by its path there, but for what is undefined, and for lists.
+
+        ``test.auroc``, ``test.auroc.low``, ``test.images``, ``test.per_class.effusion``, ``test.calibration.ece``...
+        A number in a list has no name that stays: bins and curves are plots and files.
+        """
+        found: dict[str, float] = {}
+        for name, value in _numbers(self.metrics):
+            found[names.free(names.clean(name), found)] = value
+        return found
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Results:
     """What became of every file that came in."""
     test_looks: int
     """How many models the test side has judged, in all, as its ledger has it."""
+    warnings: tuple[str, ...]
+    """What else than the disease tells the label."""
 
 
 def read(chain: Chain) -> Results:
@@ -94,32 +103,42 @@ def read(chain: Chain) -> Results:
     file = next(out for out in split.outputs if out.path == str(cohort.PATH))
     _checked(chain.maker(str(intake.PATH)))
     pretrained = tuple(_pretraining(stage) for stage in chain.stages if stage.label.startswith("pretrain@"))
-    return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), compared["test_looks"])
+    looks, warnings = compared["test_looks"], tuple(compared["warnings"])
+    return Results(recipes, pretrained, found[best], Cohort.read(), file, intake.read(), looks, warnings)
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     for key, value in content.items():
-        name = f"{prefix}{key}".removesuffix(".value")
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}.")
-        elif isinstance(value, int | float):
-            yield name, float(value)
+            yield from _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield prefix.removesuffix(".") if key == "value" and prefix else f"{prefix}{key}", float(value)
 
 
 def _recipe(name: str, chain: Chain) -> RecipeResult:
     _checked(chain.maker(str(model.weights_path(name))))
     judged = _checked(chain.maker(str(evaluation.path(name))))
+    _checked(chain.maker(str(card.path(name))))
     settings: Recipe = params.read(f"recipes.{name}", Recipe)  # type: ignore[arg-type]  # a union is no class
     return RecipeResult(
         name=name,
         params=settings.model_dump(),
         training=json.loads(model.training_path(name).read_text(encoding="utf-8")),
         history=pd.read_csv(model.history_path(name)),
-        metrics=evaluation.read(name),
+        metrics=evaluation.read(name) | _crossval(name, chain),
         cost=summary.training_cost(name),
         sha256=workspace.sha256(model.weights_path(name)),
         evaluated_by=judged.name,
     )
+
+
+def _crossval(name: str, chain: Chain) -> dict[str, Any]:
+    """What all folds say together, if ``cross_validation`` names the recipe."""
+    if name not in (params.load().get("cross_validation") or {}).get("recipes", ()):
+        return {}
+    _checked(chain.maker(str(crossval.path(name))))
+    found = crossval.read(name)
+    return {"crossval": {key: found[key] for key in ("mean", "spread", "pooled", "images", "patients")}}
 
 
 def _pretraining(stage: Stage) -> PretrainingResult:

@@ -24,7 +24,7 @@ _CONFIGURATION = {"dvc.yaml", "params.yaml", "pyproject.toml", "requirements.loc
 
 @dataclass(frozen=True)
 class Locks:
-    """The lock files as they are now, whole, and the chain to the comparison that they hold."""
+    """The lock files as they are now, whole, and the chain to the comparison and the cards that they hold."""
 
     texts: dict[str, str]  # by path
     chain: Chain
@@ -69,7 +69,8 @@ def locks() -> Locks:
     with Repo() as repo:
         cache = Path(repo.cache.local.path)
     whole = lineage.chain(stages, lambda md5: _listing(cache, md5))
-    return Locks(texts, whole.upstream(whole.maker(str(evaluation.COMPARISON_PATH)).name))
+    cards = [stage.name for stage in whole.stages if stage.label.startswith("card@")]
+    return Locks(texts, whole.upstream(whole.maker(str(evaluation.COMPARISON_PATH)).name, *cards))
 
 
 def commit(written: Sequence[str]) -> Commit:

@@ -26,7 +26,7 @@ COLUMNS = [
     ("study", pa.string()),
     ("patient", pa.string()),
     ("group", pa.string()),  # patients who share a study or an image that looks the same: never on two sides
-    ("subset", pa.string()),  # train, val or test
+    ("subset", pa.string()),  # train, val, test or external
     ("site", pa.string()),
     ("manufacturer", pa.string()),
     ("modality", pa.string()),
@@ -44,11 +44,16 @@ TIES = ("patient", "study", "pixel_sha256", "perceptual_hash")
 
 
 class Subset(StrEnum):
-    """The sides of the split."""
+    """The sides of the split: three that patients are dealt to, and what ``split.external`` holds out whole."""
 
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
+    EXTERNAL = "external"
+
+
+DEALT = (Subset.TRAIN, Subset.VAL, Subset.TEST)
+"""The sides that every cohort has."""
 
 
 class Task(StrEnum):
@@ -94,6 +99,11 @@ class Cohort:
                 named = ", ".join(leaks[:3])
                 raise ValueError(f"the split leaks: {len(leaks)} {kind} keys are on two sides: {named}")
 
+    @property
+    def sides(self) -> tuple[Subset, ...]:
+        """The sides there are: those of :data:`DEALT`, and external if something is held out."""
+        return (*DEALT, *([Subset.EXTERNAL] if (self.frame["subset"] == Subset.EXTERNAL).any() else []))
+
     def subset(self, name: Subset) -> "Cohort":
         """The rows of one side, in order."""
         return Cohort(self.frame[self.frame["subset"] == name].reset_index(drop=True), self.task, self.classes)
@@ -112,7 +122,7 @@ class Cohort:
                 "patients": int(side.frame["patient"].nunique()),
                 "classes": {c: int((side.frame[f"label:{c}"] == 1).sum()) for c in self.classes},
             }
-            for name in Subset
+            for name in self.sides
             for side in [self.subset(name)]
         }
 

@@ -3,6 +3,8 @@
 evaluation.json holds ``{"test": {...}, "val": {...}, "thresholds": {...}}``, in each side
 ``{"<metric>": {"value": v, "low": l, "high": h}, ..., "images": n, "patients": m}`` with the metrics' stable names:
 auroc, auprc, accuracy, balanced_accuracy, f1, sensitivity, specificity, brier. ``val`` decides, ``test`` is reported.
+What ``split.external`` holds out is a side ``external``, with ``drop``: of each metric, test less external. ``test``
+has ``subgroups``: ``{"<attribute>": {"<group>": ...}}`` as :func:`stages.judging.subgroups.judge` makes them.
 metrics.json is what of it fits a terminal: ``dvc metrics show`` gives each number a column. Both are committed to git.
 """
 
@@ -53,7 +55,12 @@ def write(recipe: str, content: dict[str, Any]) -> None:
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
-    """One row per image of val and test: keys, ``label:<class>`` (NaN unknown) and ``score:<class>`` (probability)."""
+    """One row per image that was not trained on (val, test, external): keys, labels, scores and logits.
+
+    ``label:<class>`` is 1, 0 or NaN (unknown), ``score:<class>`` a probability, after the temperature of the model, and
+    ``logit:<class>`` what the network gives, before it: score is the softmax over classes, or of a multi-label task
+    the sigmoid, of logit / temperature. Scores have double precision: in single, all above 0.9999999 would be one.
+    """
     return pa.schema(
         [
             ("image", pa.string()),
@@ -61,15 +68,22 @@ def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:
             ("batch", pa.string()),
             ("subset", pa.string()),
             *((f"label:{name}", pa.float32()) for name in classes),
-            *((f"score:{name}", pa.float32()) for name in classes),
+            *((f"score:{name}", pa.float64()) for name in classes),
+            *((f"logit:{name}", pa.float32()) for name in classes),
         ]
     )
 
 
-def predictions(held_out: pd.DataFrame, classes: tuple[str, ...], scores: npt.NDArray[np.float32]) -> pd.DataFrame:
-    """The table of predictions from rows of the cohort and their (N, K) probabilities."""
+def predictions(
+    held_out: pd.DataFrame,
+    classes: tuple[str, ...],
+    scores: npt.NDArray[np.float64],
+    logits: npt.NDArray[np.float32],
+) -> pd.DataFrame:
+    """The table of predictions from rows of the cohort, their (N, K) probabilities and the (N, K) logits behind."""
     keys = held_out[["image", "patient", "batch", "subset", *(f"label:{name}" for name in classes)]]
-    return keys.assign(**{f"score:{name}": scores[:, k] for k, name in enumerate(classes)})
+    probability = {f"score:{name}": scores[:, k] for k, name in enumerate(classes)}
+    return keys.assign(**probability, **{f"logit:{name}": logits[:, k] for k, name in enumerate(classes)})
 
 
 def report_path(recipe: str) -> Path:

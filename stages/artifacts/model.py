@@ -1,4 +1,7 @@
-"""``models/<recipe>/``: ``model.safetensors`` (weights and header), ``history.csv`` per epoch, ``training.json``."""
+"""``models/<recipe>/``: ``model.safetensors`` (weights and header), ``history.csv`` per epoch, ``training.json``.
+
+``folds/<recipe>/<fold>/`` holds the same of the models of cross-validation: one for each fold that is judged.
+"""
 
 import json
 from collections.abc import Sequence
@@ -25,6 +28,15 @@ class Epoch(TypedDict):
 HISTORY_COLUMNS = list(Epoch.__annotations__)
 
 
+class Calibration(TypedDict):
+    """By what logits are divided before they become probabilities: see :mod:`stages.learning.temperature`."""
+
+    temperature: float  # in the header of the weights too
+    outcome: str  # fitted, limited or undetermined
+    val_nll: float  # mean negative log-likelihood of val with it, in nats
+    val_nll_uncalibrated: float  # and at temperature 1
+
+
 class Training(TypedDict):
     """What training cost and when it stopped: only what is the same every time (seconds are in the run record)."""
 
@@ -40,21 +52,22 @@ class Training(TypedDict):
     device: str  # cpu or cuda
     precision: str  # fp32, bf16 or fp16
     chosen: dict[str, float]  # what validation chose besides the epoch, such as {"c": 0.01}
+    calibration: Calibration  # of the model that was kept, by validation
 
 
-def directory(recipe: str) -> Path:
-    """Where a recipe's model lies."""
-    return Path("models") / recipe
+def directory(recipe: str, fold: int | None = None) -> Path:
+    """Where a recipe's model lies, or the one that is judged on ``fold``."""
+    return Path("models") / recipe if fold is None else Path("folds") / recipe / str(fold)
 
 
-def weights_path(recipe: str) -> Path:
+def weights_path(recipe: str, fold: int | None = None) -> Path:
     """The classifier: see :mod:`stages.networks`."""
-    return directory(recipe) / "model.safetensors"
+    return directory(recipe, fold) / "model.safetensors"
 
 
-def history_path(recipe: str) -> Path:
+def history_path(recipe: str, fold: int | None = None) -> Path:
     """One row per epoch, ``HISTORY_COLUMNS``."""
-    return directory(recipe) / "history.csv"
+    return directory(recipe, fold) / "history.csv"
 
 
 def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
@@ -63,15 +76,17 @@ def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
     frame.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
 
 
-def training_path(recipe: str) -> Path:
+def training_path(recipe: str, fold: int | None = None) -> Path:
     """:class:`Training` as JSON."""
-    return directory(recipe) / "training.json"
+    return directory(recipe, fold) / "training.json"
 
 
-def training(recipe: str) -> Training:
+def training(recipe: str, fold: int | None = None) -> Training:
     """Read :class:`Training`. Raises :class:`~stages.runtime.UserError` if it is missing."""
     try:
-        content: Training = json.loads(training_path(recipe).read_text(encoding="utf-8"))
+        content: Training = json.loads(training_path(recipe, fold).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{training_path(recipe)} is not here: run 'dvc repro', or 'dvc pull' to fetch it") from None
+        raise UserError(
+            f"{training_path(recipe, fold)} is not here: run 'dvc repro', or 'dvc pull' to fetch it"
+        ) from None
     return content

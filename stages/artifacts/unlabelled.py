@@ -1,4 +1,4 @@
-"""``data/unlabelled.parquet``: images without a label, of nobody on val or test: for training that needs no labels."""
+"""``data/unlabelled.parquet``: images without a label, of nobody who is held out: for training that needs no labels."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write(frame: pd.DataFrame, cohort: Cohort, path: Path = PATH) -> None:
     Raises
     ------
     ValueError
-        If a row is tied to val or test: by the patient, the study, or the looks of the image.
+        If a row is tied to val, test or external: by the patient, the study, or the looks of the image.
     """
     _require_no_leak(frame, cohort)
     tables.write(path, frame, SCHEMA)
@@ -46,4 +46,4 @@ def _require_no_leak(frame: pd.DataFrame, cohort: Cohort) -> None:
         leaks = frame.loc[frame[kind].isin(held[kind].dropna()), kind].unique()
         if len(leaks):
             named = ", ".join(leaks[:3])
-            raise ValueError(f"unlabelled images leak: {len(leaks)} {kind} keys are on val or test: {named}")
+            raise ValueError(f"unlabelled images leak: {len(leaks)} {kind} keys are on val, test or external: {named}")

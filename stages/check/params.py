@@ -5,6 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stages.card.params import CardParams
+from stages.crossval.params import CrossValidation
 from stages.evaluate.params import EvaluateParams
 from stages.features.params import FeaturesParams
 from stages.finetune.params import Recipe
@@ -13,6 +15,7 @@ from stages.params import Section
 from stages.phantom.params import PhantomParams
 from stages.preprocess.params import PreprocessParams
 from stages.pretrain.params import SelfSupervised
+from stages.shortcuts.params import ShortcutsParams
 from stages.split.params import SplitParams
 from stages.track_params import TrackParams
 from stages.weights.params import WeightsEntry
@@ -39,8 +42,11 @@ class Params(Section):
     weights: dict[Name, WeightsEntry] = Field(min_length=1)
     self_supervised: dict[Name, SelfSupervised]
     features: FeaturesParams
+    shortcuts: ShortcutsParams
     recipes: dict[Name, Recipe] = Field(min_length=1)
+    cross_validation: CrossValidation
     evaluate: EvaluateParams
+    card: CardParams
     track: TrackParams
 
     @model_validator(mode="after")
@@ -87,12 +93,46 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _external_is_known_and_not_all(self) -> Self:
+        external = self.split.external
+        for batch in external.batches:
+            if batch not in self.batches:
+                raise ValueError(
+                    f"split.external.batches: '{batch}' is not one of batches ({', '.join(self.batches)}): correct it"
+                )
+        if set(external.batches) == set(self.batches):
+            raise ValueError("split.external.batches: holds out every batch, and none is left to train on")
+        for name, recipe in self.recipes.items():
+            target = getattr(recipe, "target", None)
+            held = {"batch": external.batches, "site": external.sites}
+            if target and target.value in held.get(target.column, []):
+                raise ValueError(
+                    f"recipes.{name}.target.value: '{target.value}' is held out whole by split.external, so its images "
+                    "are not trained on: choose another target, or take it out of split.external"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _prevalence_is_of_classes(self) -> Self:
         for name in self.evaluate.prevalence:
             if name not in self.split.classes:
                 raise ValueError(
                     f"evaluate.prevalence: '{name}' is not one of split.classes ({', '.join(self.split.classes)}): "
                     "correct it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _cross_validated_recipes_fit(self) -> Self:
+        for name in self.cross_validation.recipes:
+            if name not in self.recipes:
+                raise ValueError(
+                    f"cross_validation.recipes: '{name}' is not one of recipes ({', '.join(self.recipes)}): correct it"
+                )
+            if (start := self.recipes[name].weights) in self.self_supervised:
+                raise ValueError(
+                    f"cross_validation.recipes: '{name}' starts from '{start}', which self_supervised trained on "
+                    "images that folds are judged on: choose a recipe that starts from weights"
                 )
         return self
 

@@ -7,16 +7,26 @@ from typing import Any
 import pandas as pd
 
 from stages.artifacts.intake import Counts, Intake
+from stages.artifacts.shortcuts import Shortcuts
 from stages.reasons import Reason
+from stages.reports import shortcuts
 from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 _CHOSEN, _OTHER = "#1769aa", "#9aa7b3"
 
 
 def build(
-    comparison: Mapping[str, Any], roc: Mapping[str, pd.DataFrame], counts: Mapping[str, Any], intake: Intake
+    comparison: Mapping[str, Any],
+    roc: Mapping[str, pd.DataFrame],
+    counts: Mapping[str, Any],
+    intake: Intake,
+    found: Shortcuts,
 ) -> Page:
-    """The page. ``roc`` is each recipe's curve on test, ``counts`` the cohort's, ``intake`` the files that came in."""
+    """The page.
+
+    ``roc`` is each recipe's curve on test, ``counts`` the cohort's, ``intake`` the files that came in, ``found`` what
+    else than the disease tells the label.
+    """
     recipes, best = comparison["recipes"], comparison["best"]
     chosen, test = recipes[best], counts["test"]
     return Page(
@@ -31,10 +41,18 @@ def build(
             Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images"),
             Fact("Test has judged", f"{comparison['test_looks']} models", "as reports/test_looks.csv has it"),
             Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
+            shortcuts.fact(found),
         ],
         figures=[_forest(recipes, best), *_difference(recipes, best), _cost(recipes, best), *_roc(roc)],
-        tables=[_table(recipes, best), *_chance(recipes, best), _came_in(intake), *_left_out(intake)],
+        tables=[
+            _table(recipes, best),
+            *_chance(recipes, best),
+            shortcuts.table(found, chosen["test"]["auroc"]),
+            _came_in(intake),
+            *_left_out(intake),
+        ],
         notes=[
+            *shortcuts.notes(found, chosen["test"]["auroc"]),
             "A difference whose interval holds 0 may be chance. Holm's p values allow for the number of recipes.",
             "Cost is counted, not timed, so that the same results give the same page; see 'radrepro results'.",
             "Of the files that are used, images without a label are in no side of the split.",

@@ -1,19 +1,28 @@
 """The report of one recipe: how good, how sure, on whom, since which data; then the curves, then cases."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.model import Training
-from stages.evaluate import cases
+from stages.artifacts.shortcuts import Shortcuts
+from stages.evaluate import (
+    abstention_section,
+    calibration_section,
+    cases,
+    conformal_section,
+    external_section,
+    subgroups_section,
+)
 from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import NAMES, Judged
-from stages.reports.page import Fact, Figure, Page, Table, with_interval
+from stages.reports import shortcuts
+from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -37,18 +46,30 @@ def build(
     cohort: Cohort,
     test: Judged,
     resamples: Resamples,
+    plots: Mapping[str, pd.DataFrame],
     history: pd.DataFrame,
     training: Training,
-    pixels: npt.NDArray[np.uint8],
     section: EvaluateParams,
+    else_told: Shortcuts,
+    pictures: Sequence[tuple[str, Sequence[Picture]]],
+    notes: Sequence[str],
 ) -> Page:
-    """The page. ``resamples`` are those of test's patients, ``pixels`` (N, H, W) its images."""
-    found = metrics["test"]
+    """The page.
+
+    ``resamples`` are those of test, ``plots`` the tables that evaluate writes for DVC; ``else_told`` is what else than
+    the disease tells the label; ``pictures``, and ``notes`` on them, are of the cases' section.
+    """
+    found, groups = metrics["test"], metrics["test"]["subgroups"]
     figures = [
         _forest(metrics),
         _roc(test, resamples),
         _precision_recall(test),
         _confusion(test, metrics["thresholds"]),
+    ]
+    figures += [
+        calibration_section.figure(plots["reliability"]),
+        abstention_section.figure(plots["risk_coverage"], found["abstention"]),
+        *subgroups_section.figure(groups, found["auroc"]),
     ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
@@ -58,11 +79,33 @@ def build(
             f"on {found['patients']} patients who were neither trained on nor tuned on. Intervals are 95 %, by "
             f"resampling patients.{cases.constant(test, metrics['thresholds'])}"
         ),
-        facts=_facts(metrics, cohort, training, section),
+        facts=[
+            *_facts(metrics, cohort, training, section),
+            *external_section.facts(metrics),
+            shortcuts.fact(else_told),
+        ],
         figures=figures,
-        tables=[_table(metrics), *_more_than_one(metrics), _operating(metrics, section)],
-        pictures=cases.strips(test, metrics["thresholds"], pixels, section.cases),
-        notes=_notes(cohort.task),
+        tables=[
+            _table(metrics),
+            *_more_than_one(metrics),
+            _operating(metrics, section),
+            calibration_section.table(found["calibration"]),
+            calibration_section.parts(found["calibration"]),
+            conformal_section.table(found["conformal"], metrics["conformal"]),
+            abstention_section.table(found["abstention"]),
+            *external_section.tables(metrics),
+            *subgroups_section.tables(groups, section.subgroup_patients),
+            shortcuts.table(else_told, found["auroc"]),
+        ],
+        pictures=pictures,
+        notes=[
+            *shortcuts.notes(else_told, found["auroc"]),
+            *subgroups_section.notes(groups),
+            *calibration_section.notes(metrics["temperature"], training["calibration"]["outcome"]),
+            *conformal_section.notes(found["conformal"], metrics["conformal"]),
+            *notes,
+            *_notes(cohort.task, external_section.note(metrics)),
+        ],
     )
 
 
@@ -93,7 +136,7 @@ def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training, section:
             "Trained on",
             f"{sizes[Subset.TRAIN]['patient'].nunique()} patients",
             f"{len(sizes[Subset.TRAIN])} images; {len(sizes[Subset.VAL])} more to tune on; "
-            f"batches {', '.join(sorted(cohort.frame['batch'].unique()))}",
+            f"batches {', '.join(sorted(sizes[Subset.TRAIN]['batch'].unique()))}",
         ),
         Fact(
             "Trained parameters",
@@ -311,7 +354,7 @@ def _two_lines(entry: dict[str, float | None]) -> str:
     return interval(entry).replace(" [", "\n[")
 
 
-def _notes(task: Task) -> list[str]:
+def _notes(task: Task, elsewhere: str) -> list[str]:
     kind = {
         Task.BINARY: "The second class is the positive one; the first is the rest.",
         Task.MULTICLASS: "AUROC, AUPRC, sensitivity and specificity are means over classes, each against the rest.",
@@ -320,8 +363,7 @@ def _notes(task: Task) -> list[str]:
     return [
         kind,
         "Patients, not images, were held out and resampled: images of one person are not independent.",
-        "Test patients are a random part of the same hospitals' patients: how the model does elsewhere is not known.",
-        "Probabilities are as the network gives them; they have not been calibrated.",
+        elsewhere,
         "Labels are taken as given. Where they were mined from reports, some errors are the labels', not the model's.",
         "This is research software. It must not be used to diagnose.",
     ]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from stages.artifacts.cohort import Cohort, Subset
+from stages.artifacts.cohort import TIES, Cohort, Subset
 from stages.finetune.params import AdaBN, Coral, Dann, Recipe
 from stages.loading import Images
 from stages.runtime import UserError
@@ -25,6 +25,15 @@ def target(recipe: Recipe, cohort: Cohort, unlabelled: pd.DataFrame) -> Images |
         known = ", ".join(sorted(map(str, pd.concat(sides)[column].dropna().unique()))[:5]) or "another column"
         raise UserError(f"target: no image to train on has {column} '{value}': choose one of {known}")
     return Images(rows)
+
+
+def apart(unlabelled: pd.DataFrame, whole: Cohort, train: Cohort) -> pd.DataFrame:
+    """The rows of ``unlabelled`` that nothing ties to images of ``whole`` beside ``train``, nor through one another."""
+    out, free = whole.frame[~whole.frame["image"].isin(train.frame["image"])], unlabelled
+    while len(out):
+        tied = pd.concat([free[kind].isin(out[kind].dropna()) for kind in TIES], axis=1).any(axis=1)
+        out, free = free[tied], free[~tied]
+    return free.reset_index(drop=True)
 
 
 def source(recipe: Recipe, side: Cohort) -> Cohort:

@@ -11,12 +11,12 @@ from torch import nn
 
 from stages import blocks, inference
 from stages.artifacts.cohort import Task
-from stages.artifacts.model import Epoch, Training
+from stages.artifacts.model import Calibration, Epoch, Training
 from stages.finetune import adaptation, plans, training
 from stages.finetune.feed import Examples
 from stages.finetune.params import AdaBN, DescentRecipe, LinearProbe, LinearProbeThenFull, Recipe, Truncated
 from stages.inference import Source
-from stages.learning import devices, scores
+from stages.learning import devices, scores, temperature
 from stages.learning.resume import Progress
 from stages.networks import Classifier, probabilities
 
@@ -69,9 +69,12 @@ def run(
     if isinstance(recipe, LinearProbe):
         classifier = Classifier(problem.backbone, problem.features, len(problem.classes))
         c = _probe(recipe, problem, classifier, device)
-        val_auroc = _auroc(classifier, problem, device)
+        logits = inference.logits(classifier, problem.val.images, device)
+        val_auroc = _auroc(logits, problem)
+        fitted = temperature.fit(logits, problem.val.labels, problem.task)
         seen = len(problem.train.labels)
-        record = _record(recipe, problem, classifier, classifier.head.parameters(), device, "fp32", seen, val_auroc)
+        moved = classifier.head.parameters()
+        record = _record(recipe, problem, classifier, moved, device, "fp32", seen, val_auroc, fitted)
         return Result(classifier, {**record, "chosen": {"c": c}}, [])
     return _descend(recipe, problem, seed, device, on_epoch, kept)
 
@@ -111,11 +114,13 @@ def _descend(
         kept=kept,
     )
     val_auroc = course.history[course.best_epoch - 1]["val_auroc"]
+    logits = inference.logits(classifier, problem.val.images, fabric.device)
+    fitted = temperature.fit(logits, problem.val.labels, problem.task)
     if isinstance(recipe, AdaBN):  # val's labels are of the other sites: they say nothing about the target's statistics
         assert problem.target is not None
         adaptation.adapt_statistics(classifier, problem.target, device, seed)
     moved = [parameter for name, parameter in classifier.named_parameters() if name in plan.since]
-    record = _record(recipe, problem, classifier, moved, device, precision, course.images_seen, val_auroc)
+    record = _record(recipe, problem, classifier, moved, device, precision, course.images_seen, val_auroc, fitted)
     epochs = {"epochs": len(course.history), "best_epoch": course.best_epoch}
     return Result(classifier, {**record, **epochs, "chosen": chosen}, course.history)  # type: ignore[typeddict-item]
 
@@ -145,9 +150,9 @@ def _features(examples: Examples, backbone: nn.Module, device: torch.device) -> 
     return examples.features if examples.features is not None else inference.logits(backbone, examples.images, device)
 
 
-def _auroc(classifier: Classifier, problem: Problem, device: torch.device) -> float:
-    logits = torch.from_numpy(inference.logits(classifier, problem.val.images, device))
-    return scores.auroc(problem.val.labels, probabilities(logits, problem.task).numpy(), problem.task)
+def _auroc(logits: npt.NDArray[np.float32], problem: Problem) -> float:
+    found = probabilities(torch.from_numpy(logits), problem.task).numpy()
+    return scores.auroc(problem.val.labels, found, problem.task)
 
 
 def _record(
@@ -159,6 +164,7 @@ def _record(
     precision: str,
     images_seen: int,
     val_auroc: float,
+    calibration: Calibration,
 ) -> Training:
     return Training(
         strategy=recipe.strategy,
@@ -173,6 +179,7 @@ def _record(
         device=device.type,
         precision=precision,
         chosen={},
+        calibration=calibration,
     )
 
 

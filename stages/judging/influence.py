@@ -46,7 +46,7 @@ def auroc(labels: Floats, scores: Floats, member: npt.NDArray[np.intp], patients
     NaN, with NaN for all, unless there are two patients at least with positives and two with negatives.
     """
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    groups = [len(np.unique(member[rows])) for rows in (positive, negative)]
+    groups = [int(np.count_nonzero(np.bincount(member[rows]))) for rows in (positive, negative)]
     if min(groups) < 2:  # noqa: PLR2004 - a variance needs two
         return Influence(np.nan, np.full(patients, np.nan))
     # the share of the other class that an image is rightly ranked against, ties as one half

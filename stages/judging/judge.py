@@ -1,56 +1,95 @@
 """One model's numbers: thresholds from val, metrics of every side with intervals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, influence, metrics, operating
-from stages.judging.bootstrap import Interval, Resamples
+from stages.judging import abstention, bootstrap, calibration, conformal, external, influence, metrics, operating
+from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.influence import Influence
-from stages.judging.metrics import Judged
+from stages.judging.metrics import Judged, Metrics
 
-SIDES = (Subset.VAL, Subset.TEST)
+SIDES = (Subset.VAL, Subset.TEST, Subset.EXTERNAL)
 
 
 def judge(
-    predictions: pd.DataFrame, task: Task, classes: tuple[str, ...], section: EvaluateParams, seed: int
+    predictions: pd.DataFrame,
+    task: Task,
+    classes: tuple[str, ...],
+    section: EvaluateParams,
+    seed: int,
+    temperature: float | None = None,
 ) -> dict[str, Any]:
-    """The content of evaluation.json from the table of predictions (see :mod:`stages.artifacts.evaluation`)."""
+    """The content of evaluation.json from the table of predictions (see :mod:`stages.artifacts.evaluation`).
+
+    ``temperature`` is that of the model. Without it, as for what several models predicted, nothing is said of
+    calibration, prediction sets and abstention.
+    """
     tables = {name: predictions[predictions["subset"] == name.value] for name in SIDES}
     sides = {name: judged(table, task, classes) for name, table in tables.items() if len(table)}
     cuts = operating.thresholds(sides[Subset.VAL], section.threshold)
     found: dict[str, Any] = {"thresholds": cuts}
+    if temperature is not None:
+        found["temperature"] = temperature
+        of_val = numbered(tables[Subset.VAL]["patient"].tolist())
+        found["conformal"] = conformal.calibrate(sides[Subset.VAL], of_val, section.coverage)
+    whole: dict[Subset, Metrics] = {}
     for name, images in sides.items():
-        resamples = bootstrap.resample(tables[name]["patient"].tolist(), section.resamples, seed)
-        found[name.value] = _side(images, cuts, section, resamples)
+        of = seed + (name is Subset.EXTERNAL)  # other patients than test's: to compare the two, draws of their own
+        resamples = bootstrap.resample(tables[name]["patient"].tolist(), section.resamples, of)
+        found[name.value], whole[name] = _side(images, cuts, section, resamples)
+        if temperature is not None:
+            found[name.value] |= {
+                "calibration": calibration.judge(images, logits(tables[name], classes), temperature, resamples),
+                "conformal": conformal.judge(images, found["conformal"], resamples),
+                "abstention": abstention.judge(images, cuts, resamples),
+            }
+    if Subset.EXTERNAL in whole:
+        found[Subset.EXTERNAL.value]["drop"] = external.drop(whole[Subset.TEST], whole[Subset.EXTERNAL])
     return found
 
 
 def judged(side: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> Judged:
     """Labels and scores of a table of predictions."""
-    labels, scores = (
-        side[[f"{kind}:{name}" for name in classes]].to_numpy(dtype=np.float64) for kind in ("label", "score")
-    )
-    return Judged(task, classes, labels, scores)
+    return Judged(task, classes, *(_columns(side, kind, classes) for kind in ("label", "score")))
+
+
+def logits(side: pd.DataFrame, classes: tuple[str, ...]) -> Floats:
+    """(N, K) what the network gave, before the temperature."""
+    return _columns(side, "logit", classes)
+
+
+def numbered(patients: Sequence[str]) -> npt.NDArray[np.intp]:
+    """(N) the patients of (N) images as numbers."""
+    return np.unique(np.asarray(patients, dtype=str), return_inverse=True)[1]
+
+
+def _columns(side: pd.DataFrame, kind: str, classes: tuple[str, ...]) -> Floats:
+    return side[[f"{kind}:{name}" for name in classes]].to_numpy(dtype=np.float64)
 
 
 def areas(images: Judged, resamples: Resamples) -> dict[str, Influence]:
     """AUROC of each class that counts, with what each patient adds to its error."""
-    patients = resamples.counts.shape[1]
+    count = resamples.counts.shape[1]
     return {
-        name: influence.auroc(images.labels[:, k], images.scores[:, k], resamples.member, patients)
+        name: influence.auroc(images.labels[:, k], images.scores[:, k], resamples.member, count)
         for k, name in zip(images.columns, images.counted, strict=True)
     }
 
 
-def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples) -> dict[str, Any]:
+def _side(
+    images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples
+) -> tuple[dict[str, Any], Metrics]:
     classes = metrics.per_class(images, cuts, resamples)
     by_delong = areas(images, resamples)
-    return {
-        **bootstrap.intervals(metrics.overall(images, classes, resamples)),
+    whole = metrics.overall(images, classes, resamples)
+    found = {
+        **bootstrap.intervals(whole),
         "delong": {"auroc": _share(influence.mean(list(by_delong.values())))},
         "per_class": {
             name: {**bootstrap.intervals(found), "delong": {"auroc": _share(by_delong[name])}}
@@ -63,6 +102,7 @@ def _side(images: Judged, cuts: dict[str, float], section: EvaluateParams, resam
         "images": len(images.labels),
         "patients": resamples.counts.shape[1],
     }
+    return found, whole
 
 
 def _share(area: Influence) -> Interval:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.artifacts.cohort import Subset
+from stages.artifacts.cohort import DEALT
 from stages.labels import Labels, labelled
 from stages.preprocess.params import PreprocessParams
 from stages.runtime import UserError
@@ -12,6 +12,8 @@ from stages.split.params import SplitParams
 
 _SPARE = 1.2
 """Of the estimate, for what is not counted: tables, models, reports."""
+
+_SHOWN = 10  # sites in a message
 
 _FEATURE_BYTES = 2048 * 4
 """Of one image's features: the widest of the usual backbones, as float32."""
@@ -29,6 +31,7 @@ def check_labels(images: pd.DataFrame, table: Labels, section: SplitParams, quar
     """
     values = table.of(images)
     known = labelled(values)
+    outside = _held_out(images, section)
     if not known.any():
         raise UserError(
             f"not one label in {section.labels} meets an image: is split.key ({section.key}) the column that "
@@ -48,18 +51,36 @@ def check_labels(images: pd.DataFrame, table: Labels, section: SplitParams, quar
             f"({quarantined} files are in quarantine): add the images, remove the labels, or set "
             "split.unknown_labels: ignore in params.yaml"
         )
-    _check_classes(images[known], values[known], section)
+    _check_classes(images[known & ~outside], values[known & ~outside], section)
     return f"{int(known.sum())} of {len(images)} images are labelled; {unknown} labels have no image"
 
 
 def _check_classes(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitParams) -> None:
     for column, name in enumerate(section.classes):
         patients = images["patient"][values[:, column] == 1].nunique()
-        if patients < len(Subset):
+        if patients < len(DEALT):
+            beside = " beside those that split.external holds out" if section.external.named else ""
             raise UserError(
-                f"class '{name}' has {patients} patients, and train, val and test need one each at least: add "
+                f"class '{name}' has {patients} patients{beside}, and train, val and test need one each at least: add "
                 "images of it, or take it out of split.classes in params.yaml"
             )
+
+
+def _held_out(images: pd.DataFrame, section: SplitParams) -> npt.NDArray[np.bool_]:
+    """(N,) which images ``split.external`` names. Raises :class:`UserError` if it names what is not there, or all."""
+    external = section.external
+    for site in external.sites:
+        if not (images["site"] == site).any():
+            known = images["site"].value_counts()
+            named = ", ".join(f"{key} ({count} images)" for key, count in known.head(_SHOWN).items())
+            more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+            raise UserError(
+                f"split.external.sites: no image is of site '{site}': the sites are {named or 'not stated'}{more}"
+            )
+    outside = external.held_out(images)
+    if outside.all():
+        raise UserError("split.external holds out every image, and none is left to train on: take something out of it")
+    return outside
 
 
 def bytes_needed(images: pd.DataFrame, pixels: PreprocessParams) -> int:

@@ -14,6 +14,11 @@ from plotly.offline import get_plotlyjs
 
 from stages.runtime import atomic_file
 
+_SHOWN = 256
+"""Pixels on a picture's longer side: twice what it takes on the page, for fine screens."""
+
+_QUALITY = 88
+
 
 class Figure(NamedTuple):
     """A plotly figure as data, with a caption that says how to read it."""
@@ -35,10 +40,14 @@ class Fact(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An example image, (H, W) uint8, and what is said of it."""
+    """An example image, (H, W) grey or (H, W, 3) RGB, uint8; what is said of it; and another that stands beside it.
+
+    The page shows them no larger than ``_SHOWN`` pixels: grey as PNG, colour, which would be ten times that, as JPEG.
+    """
 
     pixels: npt.NDArray[np.uint8]
     caption: str
+    beside: npt.NDArray[np.uint8] | None = None
 
 
 class Table(NamedTuple):
@@ -81,7 +90,7 @@ def write(path: Path, page: Page) -> None:
     figures = {figure.name: {"data": figure.data, "layout": figure.layout} for figure in page.figures}
     html = environment.get_template("page.html.j2").render(
         page=page,
-        png=_png,
+        shown=_shown,
         plotly=get_plotlyjs(),
         # "</" would end the script it stands in
         figures=json.dumps(figures, sort_keys=True, allow_nan=False).replace("</", "<\\/"),
@@ -90,7 +99,14 @@ def write(path: Path, page: Page) -> None:
         beside.write_text(html, encoding="utf-8")
 
 
-def _png(pixels: npt.NDArray[np.uint8]) -> str:
-    done, content = cv2.imencode(".png", pixels)
+def _shown(pixels: npt.NDArray[np.uint8]) -> str:
+    """As a data URL."""
+    height, width = pixels.shape[:2]
+    if (scale := _SHOWN / max(height, width)) < 1:
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    grey = pixels.ndim == 2  # noqa: PLR2004 - (H, W)
+    kind, options = ("png", []) if grey else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, content = cv2.imencode(f".{kind}", pixels if grey else pixels[:, :, ::-1], options)
     assert done
-    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+    return f"data:image/{kind};base64," + base64.b64encode(content.tobytes()).decode()

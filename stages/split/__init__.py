@@ -1,1 +1,1 @@
-"""Labels join images; patients are dealt to train, val and test, and never move."""
+"""Labels join images; patients are dealt to train, val and test or held out whole, and never move."""

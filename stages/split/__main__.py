@@ -1,4 +1,4 @@
-"""``python -m stages.split``: data/cohort.parquet, unlabelled.parquet and excluded.csv, reports/cohort.json."""
+"""``python -m stages.split``: data/cohort.parquet, folds, unlabelled, excluded.csv, reports/cohort.json."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from stages import labels, params, runtime
 from stages.artifacts import images, unlabelled
 from stages.artifacts.cohort import Cohort
 from stages.pseudonyms import Pseudonyms
-from stages.split import cohort
+from stages.split import cohort, folds
 from stages.split.params import SplitParams
 from stages.split.unlabelled import rest
 
@@ -23,16 +23,18 @@ def main() -> None:
 
     values = table.of(rows)
     made, excluded = cohort.build(rows, values, section)
-    others = rest(rows, values, made)
+    others = rest(rows, values, made, section.external.held_out(rows))
+    dealt = folds.fold(made, len(params.read("cross_validation.folds", list[int])))
 
     made.write()
+    dealt.write()
     unlabelled.write(others, made)
     Cohort.write_excluded(excluded)
     runtime.write_json(Path("reports/cohort.json"), made.counts())
     runtime.log.info("%s", cohort.summary(made, excluded))
     if len(others):
         runtime.log.info(
-            "%d images without a label are of nobody on val or test: self_supervised uses them", len(others)
+            "%d images without a label are of nobody who is held out: self_supervised uses them", len(others)
         )
 
 

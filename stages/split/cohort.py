@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from stages import labels
-from stages.artifacts.cohort import COLUMNS, Cohort, Exclusion
+from stages.artifacts.cohort import COLUMNS, DEALT, Cohort, Exclusion, Subset
 from stages.runtime import UserError
-from stages.split import deal
+from stages.split import deal, external
 from stages.split.params import SplitParams
 
 
@@ -24,7 +24,8 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
     Raises
     ------
     UserError
-        If nothing is labelled, or a class is missing from a side.
+        If nothing is labelled, a class is missing from a side that patients are dealt to, or ``section.external`` names
+        images of which none is left.
     """
     known = labels.labelled(values)
     images = with_days(images)
@@ -33,6 +34,7 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
     again = images["image"].duplicated().to_numpy() & known  # deliveries overlap: the earlier one counts
     candidates, values = images[known & ~again].reset_index(drop=True), values[known & ~again]
     sides = deal.deal(candidates, values, section.fractions.model_dump())
+    sides = external.hold_out(candidates, sides, section.external.held_out(candidates))
     placed = sides.notna().to_numpy()
     frame = candidates[placed].reset_index(drop=True)
     frame = frame.assign(group=deal.groups(frame), subset=sides[placed].to_numpy(dtype=str))
@@ -41,6 +43,7 @@ def build(images: pd.DataFrame, values: npt.NDArray[np.float32], section: SplitP
     names = [name for name, _ in COLUMNS] + [f"label:{name}" for name in section.classes]
     cohort = Cohort(frame[names], section.task, tuple(section.classes))
     _require_every_class(cohort)
+    _require_external(cohort, section)
     left_out = [
         (images[~known], Exclusion.UNLABELLED),
         (images[again], Exclusion.DUPLICATE),
@@ -65,10 +68,19 @@ def summary(cohort: Cohort, excluded: pd.DataFrame) -> str:
 
 
 def _require_every_class(cohort: Cohort) -> None:
-    for side, count in cohort.counts().items():
-        for name, images in count["classes"].items():
+    counts = cohort.counts()
+    for side in DEALT:
+        for name, images in counts[side]["classes"].items():
             if images == 0:
                 raise UserError(
                     f"no patient with '{name}' came to {side}: it needs three patients at least: add images of it, "
                     "or take it out of split.classes"
                 )
+
+
+def _require_external(cohort: Cohort, section: SplitParams) -> None:
+    if section.external.named and Subset.EXTERNAL not in cohort.sides:
+        raise UserError(
+            "split.external holds out no labelled image of a patient who is not on another side too: correct it, add "
+            "labels, or take it out of params.yaml"
+        )

@@ -2,6 +2,9 @@
 
 from typing import Literal, Self
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from pydantic import Field, model_validator
 
 from stages.artifacts.cohort import Task
@@ -23,6 +26,29 @@ class Fractions(Section):
         return self
 
 
+class External(Section):
+    """What is held out whole, to learn how a model does elsewhere: never trained, tuned or calibrated on."""
+
+    batches: list[str] = Field(default=[])
+    """Names of ``batches``."""
+
+    sites: list[str] = Field(default=[])
+    """Keyed hashes of institutions, as the column ``site`` of the index and the reports' subgroups name them."""
+
+    @property
+    def named(self) -> bool:
+        """Whether it names anything."""
+        return bool(self.batches or self.sites)
+
+    def held_out(self, images: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """(N,) which of the images (columns ``batch`` and ``site``) it names."""
+        named = {column: names for column, names in (("batch", self.batches), ("site", self.sites)) if names}
+        found = np.zeros(len(images), dtype=bool)
+        for column, names in named.items():
+            found |= images[column].isin(names).to_numpy()
+        return found
+
+
 class SplitParams(Section):
     """Labels and sides."""
 
@@ -39,6 +65,9 @@ class SplitParams(Section):
     """In the order of the model's outputs; of a binary task the second is the positive one."""
 
     fractions: Fractions
+
+    external: External = External()
+    """Batches and sites held out whole; none if not given."""
 
     unlabelled: Literal["error", "ignore"] = "error"
     """Images that the table does not label: refuse, or leave them out of the cohort."""

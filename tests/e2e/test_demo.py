@@ -4,11 +4,13 @@ import csv
 import json
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tests import browser
 from tests.e2e.conftest import Clone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -41,6 +43,26 @@ def test_every_recipe_has_a_model_a_report_and_metrics_with_intervals(built: Clo
         assert "<html" in built.read(f"reports/recipes/{recipe}/report.html")
         auroc = json.loads(built.read(f"reports/recipes/{recipe}/evaluation.json"))["test"]["auroc"]
         assert auroc["low"] <= auroc["value"] <= auroc["high"]
+
+
+@pytest.mark.skipif(browser.program() is None, reason="no Chromium here: install one, or name it in RADREPRO_CHROMIUM")
+def test_every_report_draws_all_its_figures_in_a_browser(built: Clone, tmp_path: Path) -> None:
+    """Without an error of a script, and without the network."""
+    reports = [built.path / "reports/comparison.html"]
+    reports += [built.path / f"reports/recipes/{recipe}/report.html" for recipe in RECIPES]
+    with browser.Browser(tmp_path) as chromium:
+        found = {path.relative_to(built.path).as_posix(): browser.faults(chromium, path) for path in reports}
+        narrow = {path.relative_to(built.path).as_posix(): browser.faults(chromium, path, 390) for path in reports}
+    assert not any(found.values()), found
+    assert not any(narrow.values()), narrow
+
+
+def test_a_key_on_the_contact_sheet_leads_to_its_file(built: Clone) -> None:
+    (worst,) = list(csv.DictReader(built.read("reports/recipes/scratch/errors.csv").splitlines()))[:1]
+    assert f"{worst['image'][:12]}\n{worst['actual']}, said" in built.read("reports/recipes/scratch/report.html")
+    (row,) = csv.DictReader(built.run("radrepro", "find", worst["image"][:12]).stdout.splitlines())
+    assert (built.path / row["path"]).is_file()
+    assert row["batch"] == worst["batch"]
 
 
 def test_the_best_recipe_by_validation_is_registered_with_its_chain(built: Clone) -> None:

@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 PATIENTS = {"north": 30, "south": 12}
+ERRORS = "reports/recipes/fine_tune/errors.csv"
 HOLDERS = ("data/raw", "data/labels.csv", "data/restricted", "data/pseudonym.key", ".radrepro/dvc")
 """What holds identities, and says so in docs/deidentification.md."""
 
@@ -160,7 +161,7 @@ def test_the_delivery_went_through_everything(ran: Ran) -> None:
     cohort = pd.read_parquet(path / "data/cohort.parquet")
     assert cohort["patient"].nunique() == sum(PATIENTS.values())
     assert "DVC cannot read a file" in "".join(ran.said.values())
-    for place in ("models/fine_tune/model.safetensors", "reports/comparison.html", "mlflow.db"):
+    for place in ("models/fine_tune/model.safetensors", "reports/comparison.html", ERRORS, "mlflow.db"):
         assert (path / place).stat().st_size > 0
     assert any(ran.root.glob("prefect/*.db"))
     assert any((path / "mlartifacts").rglob("*.html"))

@@ -49,12 +49,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after `dvc repro compare`, with an MLflow database that nothing was logged to."""
+    """The project after `dvc repro card`, with an MLflow database that nothing was logged to."""
     path = tmp_path_factory.mktemp("built") / "project"
     shutil.copytree(pristine, path)
     with pytest.MonkeyPatch.context() as patch:
         _enter(path, patch)
-        run("dvc", "repro", "compare")
+        run("dvc", "repro", "card")
         run("mlflow", "db", "upgrade", "sqlite:///mlflow.db")
     return path
 

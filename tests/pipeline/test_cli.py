@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.conftest import run
 
-COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "times", "ui", "sweep"]
+COMMANDS = ["run", "results", "add-batch", "tidy", "check", "track", "quarantine", "find", "times", "ui", "sweep"]
 
 
 def radrepro(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -126,6 +126,7 @@ def test_results_compare_the_recipes_and_say_where_the_report_is(project: Path) 
     said = "40 files: 34 used (34 images), 0 duplicate, 6 quarantined (see 'radrepro quarantine')"
     assert f"data     {said}" in rows
     assert "test     has judged 2 models so far (reports/test_looks.csv)" in rows
+    assert "WARNING  Image size alone tells it with AUROC 0.900 [0.850, 0.950]." in rows
     assert "**" not in done.stdout
     assert "MLflow" not in done.stdout, "nothing was tracked here"
 
@@ -216,9 +217,10 @@ def test_check_passes_on_what_the_real_check_says(project: Path) -> None:
 def test_check_of_the_shipped_params_yaml_is_content(project: Path) -> None:
     top = Path(__file__).parents[2]
     shutil.copy(top / "params.yaml", "params.yaml")
+    shutil.copy(top / "card.yaml", "card.yaml")
     Path("stages/phantom").mkdir()
     shutil.copy(top / "stages/phantom/demo.key", "stages/phantom/demo.key")
-    for folder in ("models", "reports/recipes"):  # of the small project's recipes
+    for folder in ("models", "reports/cards", "reports/recipes"):  # of the small project's recipes
         shutil.rmtree(folder)
     done = radrepro("check")
     assert (done.returncode, done.stdout) == (0, "params.yaml is sound, and what it names is there\n"), done.stderr

@@ -27,6 +27,7 @@ STAGES = [
     "split",
     *(f"{stage}@{recipe}" for stage in ("finetune", "evaluate") for recipe in ("linear_probe", "fine_tune")),
     "compare",
+    *(f"card@{recipe}" for recipe in ("linear_probe", "fine_tune")),
     "track",
 ]
 LOCKED = "evaluate@linear_probe"
@@ -159,7 +160,8 @@ def test_stages_run_after_what_they_depend_on(flown: Flown) -> None:
         ("account", "compare"),
         ("split", "finetune@fine_tune"),
         ("evaluate@linear_probe", "compare"),
-        ("compare", "track"),
+        ("compare", "card@fine_tune"),
+        ("card@linear_probe", "track"),
     ):
         assert order.index(first) < order.index(then)
 

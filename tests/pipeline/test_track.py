@@ -25,7 +25,8 @@ from ruamel.yaml import YAML
 from pipeline import lineage, summary, track
 from pipeline.serving import packing
 from pipeline.serving.spec import Spec
-from pipeline.tracking import datasets, describe, runs, store, workspace
+from pipeline.tracking import datasets, describe, results, runs, store, workspace
+from pipeline.tracking.results import RecipeResult, Results
 from stages import params
 from stages.artifacts import evaluation
 from stages.artifacts.cohort import Cohort
@@ -97,7 +98,7 @@ def tracked(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Picture:
         judged["test"]["auroc"]["value"] = 0.97
         evaluation.write(BEST_ON_TEST, judged)
         run("dvc", "commit", "--force", f"evaluate@{BEST_ON_TEST}")
-        run("dvc", "repro", "--single-item", "compare")
+        run("dvc", "repro", "card")
         run("git", "add", "--all")
         run("git", "commit", "--quiet", "--message", "results")
         run(sys.executable, "-m", "pipeline.track")
@@ -176,6 +177,64 @@ def test_every_metric_of_a_recipe_has_its_interval(tracked: Picture, recipe: str
     assert "train_seconds" in logged
 
 
+ODD = ("mass (any)", "n/a", "/", "Ergu\u00df", "a(b)", "a[b]", "value", "l" * 300)
+"""Names that a class or a site may have; MLflow refuses most of them, and takes two of them for one."""
+
+
+def _nested(results: Results) -> RecipeResult:
+    """A recipe whose evaluation holds what any module may add to it."""
+    entry = {"value": 0.5, "low": 0.25, "high": None}
+    test = {
+        "auroc": {"value": 0.75, "low": 0.5, "high": 1.0},
+        "per_class": {name: {"auroc": entry | {"value": number}} for number, name in enumerate(ODD)},
+        "calibration": {"ece": entry, "bins": [{"low": 0.0, "confidence": 0.1}], "method": "equal mass"},
+        "subgroups": {"sex": {"F": {"auroc": entry, "flagged": True, "patients": 12}}},
+        "delong": {"auroc": {"value": None, "low": None, "high": None}},
+        "images": 9,
+    }
+    found = {"temperature": 1.25, "thresholds": {"mass (any)": 0.3}, "test": test, "external": {"auroc": entry}}
+    return replace(results.recipes[0], metrics=found)
+
+
+def test_every_number_that_any_module_adds_has_a_name_that_stays(tracked: Picture) -> None:
+    numbers = _nested(_results(tracked)).numbers()
+    assert {name: value for name, value in numbers.items() if ".per_class." not in name} == {
+        "temperature": 1.25,
+        "thresholds.mass _any_": 0.3,
+        "test.auroc": 0.75,
+        "test.auroc.low": 0.5,
+        "test.auroc.high": 1.0,
+        "test.calibration.ece": 0.5,
+        "test.calibration.ece.low": 0.25,
+        "test.subgroups.sex.F.auroc": 0.5,
+        "test.subgroups.sex.F.auroc.low": 0.25,
+        "test.subgroups.sex.F.patients": 12,
+        "test.images": 9,
+        "external.auroc": 0.5,
+        "external.auroc.low": 0.25,
+    }
+    assert len([name for name in numbers if ".per_class." in name]) == 2 * len(ODD)
+    assert numbers["test.per_class.a_b_.auroc"] == ODD.index("a(b)")
+    assert numbers["test.per_class.a_b_.auroc_2"] == ODD.index("a[b]")
+    assert numbers["test.per_class.value.auroc"] == ODD.index("value")
+
+
+def test_mlflow_takes_the_numbers_of_a_class_whatever_it_is_called(
+    tracked: Picture, ours: tuple[MlflowClient, str]
+) -> None:
+    client, experiment = ours
+    numbers = _nested(_results(tracked)).numbers()
+    with runs.run(client, experiment, "odd", {}) as identifier:
+        runs.record(client, identifier, metrics=runs.metrics(numbers))
+    assert client.get_run(identifier).data.metrics == numbers
+
+
+def _results(tracked: Picture) -> Results:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tracked.path)
+        return results.read(workspace.locks().chain)
+
+
 def test_the_parent_has_the_numbers_of_the_best_and_what_each_stage_cost(tracked: Picture) -> None:
     logged, best = tracked.parent.data.metrics, tracked.children[BEST].data.metrics
     assert logged["val.auroc"] == best["val.auroc"]
@@ -187,10 +246,15 @@ def test_the_parent_has_the_numbers_of_the_best_and_what_each_stage_cost(tracked
         "split",
         "compare",
         *(f"{stage}.{batch}" for stage in ("ingest", "preprocess") for batch in ("site-a", "site-b")),
-        *(f"{stage}.{recipe}" for stage in ("finetune", "evaluate") for recipe in ("linear_probe", "fine_tune")),
+        *(
+            f"{stage}.{recipe}"
+            for stage in ("finetune", "evaluate", "card")
+            for recipe in ("linear_probe", "fine_tune")
+        ),
     }
     assert logged["peak_mib/compare"] > 0
     assert logged["test.looks"] == 2
+    assert logged["shortcuts.warnings"] == 1
 
 
 @pytest.mark.parametrize("curve", ["train_loss", "val_loss", "val_auroc", "lr"])
@@ -239,6 +303,8 @@ def test_the_artifacts_are_complete_and_hold_no_row_per_patient(tracked: Picture
     for child in tracked.children.values():
         files = tracked.files(child)
         assert {"report.html", "evaluation.json", "training/history.csv", "training/training.json"} <= files
+        name = child.info.run_name
+        assert {f"card/{name}.md", f"card/{name}.json"} <= files
         assert not [path for path in files if path.endswith(".parquet")]
 
 
@@ -309,6 +375,7 @@ def test_the_registered_model_is_the_very_file_that_finetune_wrote(tracked: Pict
     kept = Path(logged.artifact_location.removeprefix("file://"))
     assert (kept / "model.safetensors").read_bytes() == weights
     assert (kept / "MLmodel").exists()
+    assert (kept / f"card/{BEST}.md").read_text() == f"# Model card: {BEST}\n"
     assert logged.source_run_id == tracked.children[BEST].info.run_id
     assert tracked.versions[0].tags["model.sha256"] == hashlib.sha256(weights).hexdigest()
     assert {metric.key: metric.value for metric in logged.metrics}["val.auroc"] == pytest.approx(0.87)
@@ -330,7 +397,8 @@ def test_the_registered_model_is_packed_with_what_made_it(tracked: Picture) -> N
 def test_the_version_shows_its_own_chain_and_nothing_of_other_recipes(tracked: Picture) -> None:
     (version,) = tracked.versions
     entries = _lock(tracked.path)
-    own = [name for name in entries if name not in {"account", "compare"} and not name.endswith(f"@{BEST_ON_TEST}")]
+    others = ("account", "compare", "card@")
+    own = [name for name in entries if not name.startswith(others) and not name.endswith(f"@{BEST_ON_TEST}")]
     expected = {f"dvc.out.{out['path']}": out["md5"] for name in own for out in entries[name]["outs"]}
     expected |= {f"dvc.dep.{dep['path']}": dep["md5"] for name in own for dep in entries[name].get("deps", [])}
     assert {key: value for key, value in version.tags.items() if key.startswith("dvc.")} == expected
@@ -439,6 +507,7 @@ def _told(of: Run) -> tuple[dict, ...]:
         "models/fine_tune/model.safetensors",
         "models/linear_probe/history.csv",
         "reports/recipes/linear_probe/evaluation.json",
+        "reports/cards/linear_probe.md",
         "reports/comparison.html",
         "reports/intake.json",
         "data/cohort.parquet",

@@ -37,7 +37,7 @@ def adapted(project: Path) -> Path:
     yaml.dump(pipeline, Path("dvc.yaml"))
     Path("weights").mkdir()
     Path("weights/starter.safetensors").write_text("the starter\n")
-    run("dvc", "repro", "compare")
+    run("dvc", "repro", "card")
     return project
 
 

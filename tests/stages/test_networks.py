@@ -95,12 +95,29 @@ def test_weights_come_back_as_they_were(workspace, resnet):
 
 def test_a_classifier_comes_back_as_it_was(workspace, resnet):
     classifier = Classifier(resnet, 512, 3).eval()
-    header = Header("resnet18", "ours", 32, ("normal", "pneumonia", "Erguß"), "multiclass")
+    header = Header("resnet18", "ours", 32, ("normal", "pneumonia", "Erguß"), "multiclass", temperature=4 / 3)
     networks.save_classifier(workspace / "model.safetensors", classifier, header)
     loaded, found = networks.load_classifier(workspace / "model.safetensors")
     image = torch.rand(2, 1, 32, 32)
     assert found == header
     assert torch.equal(loaded.eval()(image), classifier(image))
+
+
+def test_a_classifier_of_before_there_were_temperatures_has_none(workspace, resnet):
+    path = workspace / "model.safetensors"
+    networks.save_classifier(path, Classifier(resnet, 512, 2), Header("resnet18", "", 32, ("a", "b"), "binary"))
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata())
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
+    del metadata["temperature"]
+    path.write_bytes(networks.to_bytes(state, metadata))
+    assert networks.load_classifier(path)[1].temperature == 1.0
+
+
+def test_probabilities_are_of_logits_by_the_temperature():
+    logits = torch.tensor([[2.0, -1.0, 0.5]], dtype=torch.float64)
+    assert torch.equal(networks.probabilities(logits, "multiclass", 2.0), torch.softmax(logits / 2, dim=1))
+    assert torch.equal(networks.probabilities(logits, "multilabel", 0.5), torch.sigmoid(logits * 2))
 
 
 def test_the_same_weights_are_the_same_bytes():

@@ -18,7 +18,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from pipeline.serving.spec import Conformal, Kind, Spec
 from pipeline.tracking import models, registry
 from stages import inference, networks
-from stages.artifacts import model
+from stages.artifacts import card, model
 from stages.ingest.params import IngestParams
 from stages.ingest.scan import Scanner
 from stages.preprocess.convert import Converter, Item
@@ -112,6 +112,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
         torch.nn.init.normal_(classifier.head.weight, std=0.1)  # type: ignore[arg-type]  # probabilities that differ
         header = networks.Header(starter.architecture, "starter", SIZE, CLASSES, "multiclass", "tiny")
         networks.save_classifier(model.weights_path("tiny"), classifier, header)
+        for path in (card.path("tiny"), card.markdown_path("tiny")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("what is known of it")
         sha256 = hashlib.sha256(model.weights_path("tiny").read_bytes()).hexdigest()
         spec = Spec(
             recipe="tiny",

@@ -19,7 +19,7 @@ ENTRY = {"method": "simclr", "weights": "starter", "epochs": 2, "lr": 0.1}
 @pytest.fixture
 def project(workspace: Path) -> Path:
     """A clone as it comes: params.yaml and the demonstration's key. The phantom is not drawn yet."""
-    for name in ("params.yaml", "stages/phantom/demo.key"):
+    for name in ("params.yaml", "card.yaml", "stages/phantom/demo.key"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, name)
     return workspace
@@ -148,6 +148,25 @@ def test_recipes_features_and_other_entries_may_start_from_self_supervised_weigh
             ["recipes.shifted.target.value: 'site-c' is not one of batches (site-a, site-b)"],
         ),
         (
+            lambda p: p["split"].update(external={"batches": ["site-c"]}),
+            ["split.external.batches: 'site-c' is not one of batches (site-a, site-b)"],
+        ),
+        (
+            lambda p: p["split"].update(external={"batches": ["site-a", "site-b"]}),
+            ["split.external.batches: holds out every batch"],
+        ),
+        (lambda p: p["split"].update(external={"batch": ["site-b"]}), ["split.external.batch: no such parameter"]),
+        (
+            lambda p: (
+                p["split"].update(external={"batches": ["site-b"]}),
+                p["recipes"].update(
+                    shifted=p["recipes"]["fine_tune"]
+                    | {"strategy": "adabn", "target": {"column": "batch", "value": "site-b"}}
+                ),
+            ),
+            ["recipes.shifted.target.value: 'site-b' is held out whole", "choose another target"],
+        ),
+        (
             lambda p: p["weights"]["random"].update(architecture="resnet_18"),
             ["weights.random.architecture", "resnet18", "(found 'resnet_18')"],
         ),
@@ -217,6 +236,9 @@ def test_what_only_dvc_has_is_to_be_pulled(project: Path, name: str) -> None:
         "reports/recipes/gone/",
         "reports/pretrain/gone/",
         "models/scratch.2/",  # another recipe than scratch
+        "folds/fine_tune/",  # a recipe, but none that is cross-validated
+        "folds/scratch/4/",  # there were four folds once
+        "reports/folds/gone/",
         "data/images/site-a.old/",
     ],
 )
@@ -227,7 +249,11 @@ def test_results_of_what_params_yaml_no_longer_names_are_found(project: Path, le
     for kept in ("index/site-a.parquet", "images/site-a/rows.parquet", "index/.gitignore"):
         Path("data", kept).parent.mkdir(parents=True, exist_ok=True)
         Path("data", kept).touch()
-    found = presence.leftovers(["site-a", "site-b"], ["linear_probe", "fine_tune", "scratch"], ["adapted"])
+    for kept in ("folds/scratch/3/model.safetensors", "folds/scratch/.gitignore", "reports/folds/.gitkeep"):
+        Path(kept).parent.mkdir(parents=True, exist_ok=True)
+        Path(kept).touch()
+    recipes = ["linear_probe", "fine_tune", "scratch"]
+    found = presence.leftovers(["site-a", "site-b"], recipes, ["adapted"], ["scratch"], [1, 2, 3])
     assert found == [Path(left)]
 
 
@@ -243,9 +269,44 @@ def test_leftovers_are_refused_and_tidy_is_named(project: Path) -> None:
     assert check().returncode == 0
 
 
+def test_a_slip_in_the_authors_words_is_refused_before_any_work(project: Path) -> None:
+    Path("card.yaml").write_text("fundings: nobody\n", encoding="utf-8")
+    assert "card.yaml: 'fundings' is nothing that a card asks: is it 'funding'?" in refused()
+    Path("card.yaml").unlink()
+    assert "card.yaml (card.answers) is not here" in refused()
+
+
 def test_a_batch_whose_name_has_a_dot_is_no_leftover(project: Path) -> None:
-    for name in ("data/images/mine.v2", "models/full.2"):
+    for name in ("data/images/mine.v2", "models/full.2", "reports/cards"):
         Path(name).mkdir(parents=True)
     Path("data/index").mkdir()
     Path("data/index/mine.v2.parquet").touch()
+    Path("reports/cards/full.2.json").touch()
     assert presence.leftovers(["mine.v2"], ["full.2"], []) == []
+
+
+def test_recipes_can_be_cross_validated(project: Path) -> None:
+    own_data()
+    edit(lambda p: p.update(cross_validation={"recipes": ["scratch", "linear_probe"], "folds": [1, 2, 3]}))
+    assert check().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"recipes": ["scratsh"]}, "'scratsh' is not one of recipes (linear_probe, fine_tune, scratch)"),
+        ({"recipes": ["scratch", "scratch"]}, "a name stands twice"),
+        ({"recipes": ["fine_tune"]}, "'fine_tune' starts from 'more', which self_supervised trained on"),
+        ({"folds": [1, 2]}, "cross_validation.folds"),
+        ({"folds": 5}, "cross_validation.folds"),
+        ({"folds": [0, 1, 2]}, "number them from 1, as in [1, 2, 3]"),
+        ({"folds": [1, 2, 2]}, "number them from 1, as in [1, 2, 3]"),
+        ({"recipe": ["scratch"]}, "cross_validation.recipe: no such parameter"),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_told(project: Path, change: dict[str, Any], told: str) -> None:
+    own_data()
+    edit(lambda p: p.update(self_supervised={"more": ENTRY}))
+    edit(lambda p: p["recipes"]["fine_tune"].update(weights="more"))
+    edit(lambda p: p["cross_validation"].update(change))
+    assert told in refused()

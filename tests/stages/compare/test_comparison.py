@@ -35,6 +35,20 @@ def _predictions(skill_val: float, skill_test: float, seed: int) -> pd.DataFrame
     )
 
 
+_NONE = {"value": None, "low": None, "high": None}
+SHORTCUTS = {
+    "labels": {
+        "nuisance": {
+            "auroc": {"value": 0.9, "low": 0.85, "high": 0.95},
+            "per_class": {"sick": {"value": 0.9, "low": 0.85, "high": 0.95}},
+            "verdict": "warning",
+        },
+        **{key: {"auroc": _NONE, "per_class": {}, "verdict": "undefined"} for key in ("metadata", "demographics")},
+    },
+    "origins": {},
+    "permuted": {"nuisance": {"mean": 0.5, "sd": 0.1, "verdict": "ok"}},
+    "warnings": ["Borders alone tell 'sick'."],
+}
 COUNTS = {side: {"images": 9, "patients": 4, "classes": {}} for side in ("train", "val", "test")}
 SITE_A: Counts = {
     "files": 1200,
@@ -103,9 +117,11 @@ def test_models_judged_on_different_images_are_not_compared(tables: dict[str, pd
 def test_the_page_says_who_was_chosen_and_draws_every_recipe(tables: dict[str, pd.DataFrame]) -> None:
     compared = _compare(tables)
     curve = pd.DataFrame({"class": "sick", "fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "threshold": [1.0, 0.0]})
-    made = page.build(compared, dict.fromkeys(tables, curve), COUNTS, _intake(site_a=SITE_A))
+    made = page.build(compared, dict.fromkeys(tables, curve), COUNTS, _intake(site_a=SITE_A), SHORTCUTS)
     assert made.facts[0].value == "is_chosen"
-    assert ("Test has judged", "17 models") in {(fact.label, fact.value) for fact in made.facts}
+    facts = {(fact.label, fact.value) for fact in made.facts}
+    assert {("Test has judged", "17 models"), ("Shortcuts", "1 warning")} <= facts
+    assert "Warning: Borders alone tell 'sick'." in made.notes
     names = {figure.name for figure in made.figures}
     assert {"auroc", "difference", "cost", "roc-0"} <= names
     for figure in made.figures:
@@ -118,13 +134,13 @@ def test_the_page_says_who_was_chosen_and_draws_every_recipe(tables: dict[str, p
 def test_one_recipe_alone_has_no_difference_to_draw(tables: dict[str, pd.DataFrame]) -> None:
     alone = {"is_chosen": tables["is_chosen"]}
     curve = pd.DataFrame({"class": ["sick"], "fpr": [0.0], "tpr": [0.0], "threshold": [1.0]})
-    made = page.build(_compare(alone), {"is_chosen": curve}, COUNTS, _intake(site_a=SITE_A))
+    made = page.build(_compare(alone), {"is_chosen": curve}, COUNTS, _intake(site_a=SITE_A), SHORTCUTS)
     assert "difference" not in {figure.name for figure in made.figures}
 
 
 def _page_of(tables: dict[str, pd.DataFrame], intake: Intake) -> dict[str, Table]:
     curve = pd.DataFrame({"class": ["sick"], "fpr": [0.0], "tpr": [0.0], "threshold": [1.0]})
-    made = page.build(_compare(tables), dict.fromkeys(tables, curve), COUNTS, intake)
+    made = page.build(_compare(tables), dict.fromkeys(tables, curve), COUNTS, intake, SHORTCUTS)
     return {table.title: table for table in made.tables}
 
 

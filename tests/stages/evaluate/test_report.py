@@ -10,9 +10,16 @@ from stages.artifacts import evaluation
 from stages.artifacts.cohort import COLUMNS, Cohort, Task
 from stages.evaluate import cases, report
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, curves, judge
+from stages.judging import abstention, bootstrap, calibration, curves, judge, subgroups
 
 PATIENTS = 60
+_NONE = {"auroc": {"value": None, "low": None, "high": None}, "per_class": {}, "verdict": "undefined"}
+SHORTCUTS = {
+    "labels": {"nuisance": _NONE, "metadata": _NONE, "demographics": _NONE},
+    "origins": {},
+    "permuted": {"features": {"mean": 0.5, "sd": 0.1, "verdict": "ok"}},
+    "warnings": ["Borders alone tell it."],
+}
 SECTION = EvaluateParams(resamples=100, cases=5)
 CLASSES = {
     Task.BINARY: ("normal", "pneumonia"),
@@ -31,6 +38,7 @@ TRAINING = {
     "device": "cpu",
     "precision": "fp32",
     "chosen": {},
+    "calibration": {"temperature": 1.0, "outcome": "fitted", "val_nll": 0.5, "val_nll_uncalibrated": 0.5},
 }
 HISTORY = pd.DataFrame(
     {"epoch": [1, 2], "lr": [0.1, 0.0], "train_loss": [1, 0.9], "val_loss": [1, 0.8], "val_auroc": [0.5, 0.7]}
@@ -68,13 +76,28 @@ def built(request: pytest.FixtureRequest):
     scores = np.clip(np.nan_to_num(truth, nan=0.5) * 0.4 + random.random(truth.shape) * 0.6, 0, 1)
     if task is not Task.MULTILABEL:
         scores = scores / scores.sum(axis=1, keepdims=True)
-    predictions = evaluation.predictions(held_out, cohort.classes, scores.astype(np.float32))
-    metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1)
+    logits = np.log(np.clip(scores, 1e-6, 1)).astype(np.float32)
+    predictions = evaluation.predictions(held_out, cohort.classes, scores, logits)
+    metrics = judge.judge(predictions, task, cohort.classes, SECTION, 1, temperature=1.0)
     on_test = (predictions["subset"] == "test").to_numpy()
     test = judge.judged(predictions[on_test], task, cohort.classes)
-    resamples = bootstrap.resample(predictions[on_test]["patient"].tolist(), 50, 1)
-    pixels = np.arange(on_test.sum(), dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8)
-    page = report.build("a_recipe", metrics, cohort, test, resamples, HISTORY, TRAINING, pixels, SECTION)
+    patients = predictions[on_test]["patient"].tolist()
+    groups = subgroups.attributes(held_out[on_test].assign(age=40.0, sex=np.resize(["F", "M"], on_test.sum())), [60])
+    groups = groups[["age", "sex"]]
+    metrics["test"]["subgroups"] = subgroups.judge(test, metrics["thresholds"], groups, patients, 5)
+    resamples = bootstrap.resample(patients, 50, 1)
+    strips, notes = [("strip", [])], ["a note"]
+    plots = {
+        "reliability": calibration.diagram(
+            test, judge.logits(predictions[on_test], cohort.classes), 1.0, judge.numbered(patients)
+        ),
+        "risk_coverage": abstention.curve(test, metrics["thresholds"]),
+    }
+    page = report.build(
+        "a_recipe", metrics, cohort, test, resamples, plots, HISTORY, TRAINING, SECTION, SHORTCUTS, strips, notes
+    )
+    assert page.pictures == [("strip", [])]
+    assert "a note" in page.notes
     return cohort, test, metrics, page
 
 
@@ -94,7 +117,7 @@ def test_every_figure_can_be_drawn(built) -> None:
     _, test, _, page = built
     names = [figure.name for figure in page.figures]
     assert len(set(names)) == len(names)
-    assert {"metrics", "roc", "precision-recall", "confusion", "learning"} <= set(names)
+    assert {"metrics", "roc", "precision-recall", "confusion", "learning", "reliability"} <= set(names)
     assert sum(name.startswith("scores-") for name in names) == len(test.columns)
     for figure in page.figures:
         json.dumps([figure.data, figure.layout], allow_nan=False)
@@ -125,45 +148,12 @@ def test_a_cell_of_the_confusion_counts_every_known_label_once(built) -> None:
     assert counted == known
 
 
-def test_the_cases_shown_are_the_worst_and_the_best(built) -> None:
-    _, test, metrics, page = built
-    (_, wrong), (_, right) = page.pictures
-    columns = list(test.columns)
-
-    def decided_right(row: int) -> bool:
-        if test.task is Task.MULTICLASS:
-            return test.scores[row].argmax() == test.labels[row].argmax()
-        cuts = [metrics["thresholds"][test.classes[k]] for k in columns]
-        known = [(k, cut) for k, cut in zip(columns, cuts, strict=True) if not np.isnan(test.labels[row, k])]
-        return all((test.scores[row, k] >= cut) == (test.labels[row, k] == 1) for k, cut in known)
-
-    def confidence(row: int) -> float:
-        values = [
-            test.scores[row, k] if test.labels[row, k] == 1 else 1 - test.scores[row, k]
-            for k in columns
-            if not np.isnan(test.labels[row, k])
-        ]
-        return min(values)
-
-    for pictures, kind, falling in ((wrong, False, False), (right, True, True)):
-        everyone = sorted(
-            (confidence(row) for row in range(len(test.labels)) if decided_right(row) == kind), reverse=falling
-        )
-        shown = [int(picture.pixels[0, 0]) for picture in pictures]
-        assert all(decided_right(row) == kind for row in shown)
-        assert [confidence(row) for row in shown] == pytest.approx(everyone[:5])
-
-
 def test_a_model_that_always_says_the_same_is_called_out() -> None:
-    """And where it is never wrong or never right there is no empty strip of pictures."""
     labels = np.eye(2)[[0, 0, 1]]
     constant = judge.Judged(Task.BINARY, ("normal", "sick"), labels, np.tile([0.9, 0.1], (3, 1)))
     assert "It says 'normal' of every test image" in cases.constant(constant, {"sick": 0.5})
     perfect = judge.Judged(Task.BINARY, ("normal", "sick"), labels, labels)
     assert cases.constant(perfect, {"sick": 0.5}) == ""
-    strips = cases.strips(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 8)
-    assert [title for title, _ in strips] == ["Most confident and right"]
-    assert cases.strips(perfect, {"sick": 0.5}, np.zeros((3, 2, 2), np.uint8), 0) == []
 
 
 def test_decisions_of_findings_that_never_meet_are_still_decisions_by_threshold() -> None:
@@ -190,3 +180,13 @@ def test_metrics_json_is_short_enough_for_a_terminal(built, workspace) -> None:
     assert short["test"]["brier"] == metrics["test"]["brier"]["value"]
     assert sum(len(side) for side in short.values()) < 12
     assert evaluation.read("a_recipe") == metrics
+
+
+def test_subgroups_and_shortcuts_stand_in_the_report(built) -> None:
+    _, _, metrics, page = built
+    assert set(metrics["test"]["subgroups"]) == {"sex"}, "one band of ages is no subgroup"
+    titles = {table.title for table in page.tables}
+    assert "What else tells the label" in titles
+    assert any("Subgroups" in title or "Too few" in title for title in titles)
+    assert "Warning: Borders alone tell it." in page.notes
+    assert ("Shortcuts", "1 warning") in {(fact.label, fact.value) for fact in page.facts}

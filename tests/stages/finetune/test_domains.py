@@ -73,3 +73,16 @@ def test_a_target_that_is_everything_is_told(images):
     only = Cohort(cohort.frame[cohort.frame["batch"] == "b"], cohort.task, cohort.classes)
     with pytest.raises(UserError, match="all labelled images have batch 'b'"):
         domains.source(_recipe(), only)
+
+
+def test_what_anything_ties_to_a_held_out_image_is_not_adapted_to(images):
+    """Through another image without a label, too; and to one that is in no fold."""
+    whole, rest = images
+    rest = rest.assign(perceptual_hash=rest["perceptual_hash"].astype(object)).reset_index(drop=True)
+    train = whole.subset(Subset.TRAIN)
+    assert domains.apart(rest, whole, train)["image"].tolist() == ["image12", "image13", "image14"]
+    held = whole.subset(Subset.VAL).frame.iloc[0]
+    rest.loc[0, "patient"] = held["patient"]
+    rest.loc[1, "study"] = rest.loc[0, "study"]
+    rest.loc[2, "patient"] = train.frame.iloc[0]["patient"]
+    assert domains.apart(rest, whole, train)["image"].tolist() == ["image14"]

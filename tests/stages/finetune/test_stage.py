@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -151,6 +152,12 @@ def test_the_record_says_how_the_model_came_about(built):
         "device": "cpu",
         "precision": "fp32",
         "chosen": {},
+        "calibration": {
+            "temperature": header.temperature,
+            "outcome": ANY,
+            "val_nll": ANY,
+            "val_nll_uncalibrated": pytest.approx(pd.read_csv(model.history_path("full"))["val_loss"].min(), abs=1e-4),
+        },
     }
     assert list(pd.read_csv(model.history_path("full")).columns) == model.HISTORY_COLUMNS
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import nn
 
 from stages import blocks, inference, networks, params
@@ -127,11 +128,24 @@ def test_what_moves_is_what_is_named_it_learns_and_it_comes_back(name, architect
             epoch["val_auroc"] for epoch in result.history
         )
     assert 0 <= result.training["val_auroc"] <= 1
+    calibration = result.training["calibration"]
+    assert calibration["val_nll"] <= calibration["val_nll_uncalibrated"]
+    if name != "adabn":  # its temperature is of before it had the target's statistics
+        logits = torch.from_numpy(inference.logits(result.classifier, given.val.images, CPU))
+        chances = networks.probabilities(logits.double(), "multiclass", calibration["temperature"]).numpy()
+        assert calibration["val_nll"] == pytest.approx(log_loss(given.val.labels.argmax(axis=1), chances), abs=1e-5)
 
     path = tmp_path / "model.safetensors"
     kept = recipe.blocks if name == "truncated" else 0
     header = Header(
-        architecture, "test", 32, CLASSES, "multiclass", blocks=kept, hidden=(24,) if "hidden" in name else ()
+        architecture,
+        "test",
+        32,
+        CLASSES,
+        "multiclass",
+        blocks=kept,
+        hidden=(24,) if "hidden" in name else (),
+        temperature=calibration["temperature"],
     )
     networks.save_classifier(path, result.classifier, header)
     loaded, read = networks.load_classifier(path)

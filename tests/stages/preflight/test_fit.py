@@ -9,7 +9,7 @@ from stages.labels import Labels
 from stages.preflight import fit
 from stages.preprocess.params import Most, PreprocessParams
 from stages.runtime import UserError
-from stages.split.params import Fractions, SplitParams
+from stages.split.params import External, Fractions, SplitParams
 
 CLASSES = ["normal", "sick"]
 
@@ -144,3 +144,29 @@ def test_a_disk_without_room_is_refused_with_both_numbers() -> None:
     fit.check_disk(2**30, 2**30)
     with pytest.raises(UserError, match=r"has 1.5 GiB free and this run needs about 3.0 GiB.*preprocess.size"):
         fit.check_disk(3 * 2**30, 3 * 2**29)
+
+
+def test_a_class_needs_three_patients_beside_those_held_out() -> None:
+    here = pd.concat([images(4), images(10, "second")], ignore_index=True).assign(site=None)
+    labels = table(here["instance"].tolist())
+    assert fit.check_labels(here, labels, section(), 0)
+    said = refused(here, labels, section(external=External(batches=["second"])), 0)
+    assert "class 'normal' has 2 patients beside those that split.external holds out" in said
+
+
+def test_a_site_that_nobody_has_is_named_with_those_there_are() -> None:
+    here = images(10).assign(site=[*["aa"] * 6, *["bb"] * 3, None])
+    said = refused(here, table(here["instance"].tolist()), section(external=External(sites=["cc"])), 0)
+    assert said == "split.external.sites: no image is of site 'cc': the sites are aa (6 images), bb (3 images)"
+    said = refused(here.assign(site=None), table(here["instance"].tolist()), section(external=External(sites=["c"])), 0)
+    assert said.endswith("the sites are not stated")
+    many = here.assign(site=[f"s{number:02}" for number in range(10)])
+    many = pd.concat([many, images(2, "second").assign(site=["s10", "s11"])], ignore_index=True)
+    said = refused(many, table(many["instance"].tolist()), section(external=External(sites=["cc"])), 0)
+    assert said.endswith(" and 2 more")
+
+
+def test_everything_cannot_be_held_out() -> None:
+    here = images(10).assign(site="aa")
+    said = refused(here, table(here["instance"].tolist()), section(external=External(sites=["aa"])), 0)
+    assert said.startswith("split.external holds out every image")

@@ -2,15 +2,20 @@
 
 import json
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.reports import page
 from stages.reports.page import Fact, Figure, Page, Picture, Table
 
+RED = np.full((600, 300, 3), [200, 0, 0], np.uint8)
+PAIR = Picture(np.full((600, 300), 77, np.uint8), "a pair", RED)
 NASTY = "</script><script>alert(1)</script>"
 
 
@@ -33,7 +38,7 @@ def html(tmp_path: Path) -> str:
         lead="lead",
         facts=[Fact("AUROC", "0.9", NASTY)],
         figures=[Figure("one", NASTY, "caption", [{"type": "scatter", "x": [1], "y": [2], "name": NASTY}], {})],
-        pictures=[("cases", [Picture(np.full((4, 4), 128, np.uint8), "<b>bold</b>")])],
+        pictures=[("cases", [Picture(np.full((4, 4), 128, np.uint8), "<b>bold</b>")]), ("pairs", [PAIR])],
         tables=[
             Table("table", ["name"], [[NASTY], [("linked", "recipes/a/report.html")]]),
             Table("sentences", ["name", "what"], [["a", "a long sentence"]], words=(1,)),
@@ -47,9 +52,20 @@ def html(tmp_path: Path) -> str:
 def test_a_browser_fetches_nothing(html: str) -> None:
     links = Links()
     links.feed(html)
-    assert links.found
-    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    kinds = [link.partition(";base64,")[0] for link in links.found]
+    assert kinds == ["data:image/png", "data:image/png", "data:image/jpeg"]
     assert "Plotly" in html
+
+
+def test_pictures_are_what_they_were_but_no_larger_than_they_show(html: str) -> None:
+    links = Links()
+    links.feed(html)
+    plain, grey, red = (np.asarray(Image.open(BytesIO(b64decode(link.partition(",")[2])))) for link in links.found)
+    assert (plain == np.full((4, 4), 128)).all()
+    assert (grey == np.full((256, 128), 77)).all()
+    assert red.shape == (256, 128, 3)
+    assert np.abs(red.astype(int) - [200, 0, 0]).max() < 6, "RGB, up to what JPEG loses"
+    assert html.count('class="strip pairs"') == 1
 
 
 def test_names_are_text_not_markup(html: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from stages.artifacts.cohort import COLUMNS, TIES, Cohort, Exclusion, Subset, Task
+from stages.artifacts.cohort import COLUMNS, DEALT, TIES, Cohort, Exclusion, Task
 from stages.runtime import UserError
 from stages.split import cohort
 from stages.split.params import Fractions, SplitParams
@@ -48,7 +48,7 @@ def test_every_labelled_image_keeps_its_label_and_gets_a_side() -> None:
     assert made.frame.columns.tolist() == [*(name for name, _ in COLUMNS), "label:normal", "label:sick"]
     assert made.task is Task.BINARY
     assert made.classes == ("normal", "sick")
-    assert set(made.frame["subset"]) == {side.value for side in Subset}
+    assert set(made.frame["subset"]) == {side.value for side in DEALT}
     assert made.frame["group"].tolist() == frame["patient"].tolist(), "nothing ties them"
 
 

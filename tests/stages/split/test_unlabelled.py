@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.artifacts import unlabelled
-from stages.artifacts.cohort import TIES, Cohort, Subset
+from stages.artifacts.cohort import DEALT, TIES, Cohort, Subset
 from stages.runtime import UserError
 from stages.split import cohort
 from stages.split.unlabelled import rest
@@ -15,6 +15,10 @@ from tests.stages.split.test_cohort import NAN, SECTION, alternating, images
 
 PATIENTS = 20
 FEW = 10
+
+
+def nobody(frame: pd.DataFrame) -> np.ndarray:
+    return np.zeros(len(frame), dtype=bool)
 
 
 @st.composite
@@ -37,7 +41,7 @@ def test_nobody_on_val_or_test_and_nobody_tied_to_them_is_among_the_unlabelled(d
     frame, values = delivered
     made, _ = cohort.build(frame, values, SECTION)
 
-    found = rest(frame, values, made)
+    found = rest(frame, values, made, nobody(frame))
 
     held = made.frame[made.frame["subset"] != Subset.TRAIN]
     for kind in TIES:
@@ -51,7 +55,7 @@ def test_nobody_on_val_or_test_and_nobody_tied_to_them_is_among_the_unlabelled(d
 def test_images_of_new_patients_and_of_train_come_in_and_others_stay_out() -> None:
     first = images(PATIENTS)
     sides = cohort.build(first, alternating(PATIENTS), SECTION)[0].frame["subset"]
-    of = {side: first[sides == side].iloc[0] for side in Subset}
+    of = {side: first[sides == side].iloc[0] for side in DEALT}
     later = images(6, "later")
     later.loc[0, "patient"] = of[Subset.TRAIN]["patient"]
     later.loc[1, "patient"] = of[Subset.VAL]["patient"]
@@ -63,7 +67,7 @@ def test_images_of_new_patients_and_of_train_come_in_and_others_stay_out() -> No
     values = np.concatenate([alternating(PATIENTS), np.full((7, 2), NAN, np.float32)])
     made, excluded = cohort.build(frame, values, SECTION)
 
-    found = rest(frame, values, made)
+    found = rest(frame, values, made, nobody(frame))
 
     assert found["image"].tolist() == ["image later 0", "image later 5"]
     assert found["batch"].tolist() == ["later", "later"]
@@ -75,7 +79,7 @@ def test_the_table_is_read_as_it_was_written_and_may_be_empty(workspace: Path) -
     frame = pd.concat([images(PATIENTS), images(3, "later")], ignore_index=True)
     values = np.concatenate([alternating(PATIENTS), np.full((3, 2), NAN, np.float32)])
     made, _ = cohort.build(frame, values, SECTION)
-    found = rest(frame, values, made)
+    found = rest(frame, values, made, nobody(frame))
     unlabelled.write(found, made)
     pd.testing.assert_frame_equal(unlabelled.read(made), found, check_dtype=False)
     assert unlabelled.read(made).columns.tolist() == unlabelled.SCHEMA.names
@@ -94,12 +98,12 @@ def test_a_table_that_leaks_is_neither_written_nor_read(workspace: Path, kind: s
     frame = pd.concat([images(PATIENTS), images(3, "later")], ignore_index=True)
     values = np.concatenate([alternating(PATIENTS), np.full((3, 2), NAN, np.float32)])
     made, _ = cohort.build(frame, values, SECTION)
-    found = rest(frame, values, made)
+    found = rest(frame, values, made, nobody(frame))
     unlabelled.write(found, made)
     sides = made.frame.copy()
     sides.loc[sides["subset"] == side, kind] = found.loc[1, kind]
     leaking = Cohort(sides, made.task, made.classes)
-    with pytest.raises(ValueError, match=f"1 {kind} keys are on val or test"):
+    with pytest.raises(ValueError, match=f"1 {kind} keys are on val, test or external"):
         unlabelled.write(found, leaking)
-    with pytest.raises(ValueError, match=f"1 {kind} keys are on val or test"):
+    with pytest.raises(ValueError, match=f"1 {kind} keys are on val, test or external"):
         unlabelled.read(leaking)

@@ -1,0 +1,1 @@
+"""What all folds of cross-validation say of a recipe together."""
