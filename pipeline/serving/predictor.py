@@ -24,7 +24,7 @@ from stages.executor import code, supervisor
 from stages.executor.work import Chunk, Home, Work
 from stages.preprocess import chunk, geometry
 from stages.preprocess.convert import Image
-from stages.reasons import Reason, Refused
+from stages.reasons import Reason
 from stages.runtime import UserError
 from stages.settings import Settings
 
@@ -36,9 +36,10 @@ _LEVELS = 255
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with what is needed to ask it. Its answers are those of ``evaluate``, but for the last digits.
+    """A network with what is needed to ask it. Its answers are those of ``evaluate``, on the same kind of device.
 
-    Those depend on the size of a batch: each image is computed alone, so that no answer depends on what else was asked.
+    The last digits depend on the size of a batch, so batches are of evaluate's size, filled up: no answer depends on
+    what else was asked, and one image costs what a batch does.
     """
 
     spec: Spec
@@ -82,25 +83,29 @@ class Predictor:
 
         Files are read in supervised processes: one that crashes its decoder, or hangs it, costs itself.
         """
+        waiting: list[list[Image] | Rejected] = []
         for read in self._parts([paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]):
-            for result in read:
-                yield result if isinstance(result, Rejected) else [self._of_image(image) for image in result]
+            waiting += read
+            if sum(len(result) for result in waiting if not isinstance(result, Rejected)) >= inference.BATCH_SIZE:
+                yield from self._answered(waiting)
+                waiting = []
+        yield from self._answered(waiting)
 
-    def array(self, image: npt.NDArray[np.number]) -> Answer:
-        """The answer for (H, W) grey levels from 0 (black) to 255, as an image is looked at; of any size.
+    def arrays(self, images: Sequence[npt.NDArray[np.number]]) -> list[list[Answer] | Rejected]:
+        """For each (H, W) of grey levels from 0 (black) to 255, as an image is looked at, its answer, or why not.
 
-        What kind of image it is cannot be checked.
-
-        Raises
-        ------
-        Refused
-            With ``UNSUPPORTED``, for an array that is none of such.
+        Of any size. What kind of image it is cannot be checked.
         """
+        ready = [self._pixels(image) for image in images]
+        answers = iter(self._answers([(0, pixels) for pixels in ready if not isinstance(pixels, Rejected)]))
+        return [pixels if isinstance(pixels, Rejected) else [next(answers)] for pixels in ready]
+
+    def _pixels(self, image: npt.NDArray[np.number]) -> npt.NDArray[np.uint8] | Rejected:
         if image.ndim != 2 or not image.size:  # noqa: PLR2004 - rows, columns
-            raise Refused(Reason.UNSUPPORTED, "an array that is no image of rows and columns")
+            return Rejected("", Reason.UNSUPPORTED, "an array that is no image of rows and columns")
         if image.dtype.kind not in "iu" or image.min() < 0 or image.max() > _LEVELS:
-            raise Refused(Reason.UNSUPPORTED, "an array of other values than whole grey levels from 0 to 255")
-        return self._answer(0, geometry.square(image.astype(np.uint8), self.spec.preprocess.size))
+            return Rejected("", Reason.UNSUPPORTED, "an array of other values than whole grey levels from 0 to 255")
+        return geometry.square(image.astype(np.uint8), self.spec.preprocess.size)
 
     def _parts(self, parts: list[Sequence[str]]) -> Iterator[list[list[Image] | Rejected]]:
         """Each part read, in order, as many at once as there are workers."""
@@ -137,10 +142,38 @@ class Predictor:
             supervisor.run(Chunk(work, absolute, target, Home(code.SOURCE, code.SOURCE, code.fingerprint())))
             return list(chunk.load(target))
 
-    def _of_image(self, image: Image) -> Answer:
-        return self._answer(image.frame, image.pixels)
+    def _answered(self, results: Sequence[list[Image] | Rejected]) -> Iterator[list[Answer] | Rejected]:
+        made = [image for result in results if not isinstance(result, Rejected) for image in result]
+        answers = iter(self._answers([(image.frame, image.pixels) for image in made]))
+        for result in results:
+            yield result if isinstance(result, Rejected) else [next(answers) for _ in result]
 
-    def _answer(self, frame: int, pixels: npt.NDArray[np.uint8]) -> Answer:
-        logits = torch.from_numpy(inference.forward(self.classifier, pixels[np.newaxis].copy(), self.device))
-        probabilities = networks.probabilities(logits, self.header.task).numpy()[0]
-        return Answer(frame, tuple(probabilities.tolist()), self.rule.decide(probabilities))
+    def _answers(self, images: Sequence[tuple[int, npt.NDArray[np.uint8]]]) -> list[Answer]:
+        """For frame numbers and (size, size) pixels."""
+        if not images:
+            return []
+        parts = [
+            inference.forward(self.classifier, pixels, self.device)[:count]
+            for pixels, count in inference.batches(_Stack(np.stack([pixels for _, pixels in images])))
+        ]
+        logits = torch.from_numpy(np.concatenate(parts))
+        probabilities = networks.probabilities(logits, self.header.task).numpy()
+        return [
+            Answer(frame, tuple(row.tolist()), self.rule.decide(row))
+            for (frame, _), row in zip(images, probabilities, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Images as :mod:`stages.inference` takes them."""
+
+    images: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """(n, H, W) of these."""
+        wanted = np.asarray(indices, np.intp)
+        return np.take(self.images, wanted, axis=0)

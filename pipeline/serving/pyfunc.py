@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
@@ -16,7 +17,6 @@ from pipeline.serving.decisions import Answer
 from pipeline.serving.predictor import Predictor
 from pipeline.serving.spec import NAME
 from stages.artifacts.quarantine import Rejected
-from stages.reasons import Reason, Refused
 
 
 class ServedModel(PythonModel):
@@ -59,7 +59,7 @@ class ServedModel(PythonModel):
             _bad(f"give one of the columns {', '.join(columns.INPUTS)}, in every row")
         values = given[stated[0]].tolist()
         if stated[0] == columns.IMAGE:
-            return [self._array(value) for value in values]
+            return self._predictor.arrays([_array(value) for value in values])
         if stated[0] == columns.PATH:
             if not self._paths:  # a server must not read its own files for whoever asks
                 _bad(
@@ -73,13 +73,12 @@ class ServedModel(PythonModel):
                 path.write_bytes(value if isinstance(value, bytes) else b"")
             return list(self._predictor.files([str(path) for path in paths]))
 
-    def _array(self, value: object) -> list[Answer] | Rejected:
-        try:
-            return [self._predictor.array(np.array(value))]
-        except Refused as refused:
-            return Rejected("", refused.reason, refused.detail)
-        except ValueError:  # rows of several lengths
-            return Rejected("", Reason.UNSUPPORTED, "an array that is no image of rows and columns")
+
+def _array(value: object) -> npt.NDArray[np.number]:
+    try:
+        return np.array(value)
+    except ValueError:  # rows of several lengths
+        return np.empty(0)
 
 
 def name(folder: Path) -> str:
