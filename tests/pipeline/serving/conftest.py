@@ -112,9 +112,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
         torch.nn.init.normal_(classifier.head.weight, std=0.1)  # type: ignore[arg-type]  # probabilities that differ
         header = networks.Header(starter.architecture, "starter", SIZE, CLASSES, "multiclass", "tiny")
         networks.save_classifier(model.weights_path("tiny"), classifier, header)
-        for path in (card.path("tiny"), card.markdown_path("tiny")):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("what is known of it")
+        for told in (card.path("tiny"), card.markdown_path("tiny")):
+            told.parent.mkdir(parents=True, exist_ok=True)
+            told.write_text("what is known of it")
         sha256 = hashlib.sha256(model.weights_path("tiny").read_bytes()).hexdigest()
         spec = Spec(
             recipe="tiny",
