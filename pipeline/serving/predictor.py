@@ -156,8 +156,8 @@ class Predictor:
             inference.forward(self.classifier, pixels, self.device)[:count]
             for pixels, count in inference.batches(_Stack(np.stack([pixels for _, pixels in images])))
         ]
-        logits = torch.from_numpy(np.concatenate(parts))
-        probabilities = networks.probabilities(logits, self.header.task).numpy()
+        logits = torch.from_numpy(np.concatenate(parts)).double()  # as evaluate does
+        probabilities = networks.probabilities(logits, self.header.task, self.header.temperature).numpy()
         return [
             Answer(frame, tuple(row.tolist()), self.rule.decide(row))
             for (frame, _), row in zip(images, probabilities, strict=True)

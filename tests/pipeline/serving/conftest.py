@@ -83,7 +83,7 @@ class Registered:
         assert isinstance(made, list), made
         return np.stack([image.pixels for image in made])
 
-    def expected(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def expected(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """(n, K) probabilities as evaluate computes them: in batches of its size."""
 
         class Source:
@@ -95,7 +95,7 @@ class Registered:
 
         classifier, header = networks.load_classifier(self.path / model.weights_path("tiny"))
         logits = inference.logits(classifier, Source(), inference.device("cpu"))
-        return networks.probabilities(torch.from_numpy(logits), header.task).numpy()
+        return networks.probabilities(torch.from_numpy(logits).double(), header.task, header.temperature).numpy()
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
         backbone, features, starter = networks.load_backbone(ROOT / "stages/weights/starter.safetensors", SIZE)
         classifier = networks.Classifier(backbone, features, len(CLASSES))
         torch.nn.init.normal_(classifier.head.weight, std=0.1)  # type: ignore[arg-type]  # probabilities that differ
-        header = networks.Header(starter.architecture, "starter", SIZE, CLASSES, "multiclass", "tiny")
+        header = networks.Header(starter.architecture, "starter", SIZE, CLASSES, "multiclass", "tiny", temperature=1.75)
         networks.save_classifier(model.weights_path("tiny"), classifier, header)
         for told in (card.path("tiny"), card.markdown_path("tiny")):
             told.parent.mkdir(parents=True, exist_ok=True)
