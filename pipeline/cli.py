@@ -127,6 +127,21 @@ def predict(
     typer.echo(command.predict(model, paths, command.Form(out), to), err=True)
 
 
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A recipe, or a registered model: NAME, NAME/version or NAME@alias.")],
+    second: Annotated[str, typer.Argument(help="What it is compared with, named likewise.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Compare two models on the test images that both were judged on: is a difference more than chance?"""
+    import json  # noqa: PLC0415
+
+    from pipeline import contenders, versus  # noqa: PLC0415
+
+    found = versus.compare(*contenders.read(first, second))
+    typer.echo(json.dumps(found, indent=2) if as_json else versus.words(found))
+
+
 @app.command("add-batch")
 def add_batch(
     name: Annotated[str, typer.Argument(help="What to call the batch: it names files and stages.")],

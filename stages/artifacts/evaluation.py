@@ -45,13 +45,15 @@ def read(recipe: str) -> dict[str, Any]:
 
 
 def write(recipe: str, content: dict[str, Any]) -> None:
-    """Write evaluation.json, and of it metrics.json: AUROC on val, and each metric of test."""
+    """Write evaluation.json, and of it metrics.json: AUROC on val and external, and each metric of test."""
     runtime.write_json(path(recipe), content)
     test = {
         name: found["value"] for name, found in content["test"].items() if isinstance(found, dict) and "value" in found
     }
-    val = {"auroc": content["val"]["auroc"]["value"]}
-    runtime.write_json(directory(recipe) / "metrics.json", {"test": test, "val": val})
+    found = {"test": test, "val": {"auroc": content["val"]["auroc"]["value"]}}
+    if elsewhere := content.get("external"):
+        found["external"] = {"auroc": elsewhere["auroc"]["value"], "drop": elsewhere["drop"]["auroc"]["value"]}
+    runtime.write_json(directory(recipe) / "metrics.json", found)
 
 
 def predictions_schema(classes: tuple[str, ...]) -> pa.Schema:

@@ -42,6 +42,16 @@ def robustness(found: Facts) -> Said:
     return Said("Results were judged by subgroups: see the table 'Subgroups on test'.")
 
 
+def explainability(found: Facts) -> Said:
+    """Item 31."""
+    maps = found.evaluation.get("maps") or {}
+    if not maps.get("layer"):
+        return Said("", whole=False)
+    checked = ", checked against a network of random weights" if maps.get("sanity") else ""
+    where = f"Grad-CAM at the layer {maps['layer']}{checked}"
+    return Said(f"{where}, beside the most confident right and wrong images in report.html.", whole=bool(checked))
+
+
 def internal(found: Facts) -> Said:
     """Item 32."""
     val, test = (entry(found.evaluation[side]["auroc"]) for side in ("val", "test"))

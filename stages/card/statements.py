@@ -29,6 +29,7 @@ STATEMENTS: Mapping[int, Callable[[Facts], Said]] = {
     28: about_results.measures,
     29: about_results.uncertainty,
     30: about_results.robustness,
+    31: about_results.explainability,
     32: about_results.internal,
     33: about_results.external,
     35: about_data.numbers,

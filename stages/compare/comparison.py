@@ -56,6 +56,7 @@ def compare(
             name: {
                 "test": {metric: found[name]["test"][metric] for metric in KEPT},
                 "val": {metric: found[name]["val"][metric] for metric in KEPT},
+                "external": _elsewhere(found[name]),
                 "difference_to_best": against.get(name),
                 **{key: trained[name][key] for key in _COSTS},  # type: ignore[literal-required]
             }
@@ -65,6 +66,12 @@ def compare(
 
 
 _COSTS = ("architecture", "strategy", "weights", "trainable_parameters", "parameters", "epochs", "images_seen")
+
+
+def _elsewhere(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """AUROC of what was held out whole, and how much less than test's it is; None if nothing was."""
+    side = found.get(Subset.EXTERNAL.value)
+    return side and {"auroc": side["auroc"], "drop": side["drop"]["auroc"]}
 
 
 def _value(entry: Mapping[str, float | None]) -> float:

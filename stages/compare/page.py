@@ -38,6 +38,7 @@ def build(
         facts=[
             Fact("Chosen by val", best, f"{chosen['architecture']}, {chosen['strategy']}, from '{chosen['weights']}'"),
             with_interval("Its AUROC on test", chosen["test"]["auroc"]),
+            *_held_out(chosen["external"]),
             Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images"),
             Fact("Test has judged", f"{comparison['test_looks']} models", "as reports/test_looks.csv has it"),
             Fact("Trained on", f"{counts['train']['patients']} patients", f"{counts['train']['images']} images"),
@@ -47,6 +48,7 @@ def build(
         tables=[
             _table(recipes, best),
             *_chance(recipes, best),
+            *_elsewhere(recipes),
             shortcuts.table(found, chosen["test"]["auroc"]),
             _came_in(intake),
             *_left_out(intake),
@@ -151,6 +153,28 @@ def _table(recipes: Mapping[str, Any], best: str) -> Table:
     ]
     head = ["recipe", "AUROC", "AUPRC", "balanced accuracy", "val AUROC", "trained parameters", "epochs", "images seen"]
     return Table("Side by side (test)", head, rows)
+
+
+def _held_out(external: Mapping[str, Any] | None) -> list[Fact]:
+    """For the first screen, what is lost elsewhere; nothing if nothing was held out whole."""
+    if external is None:
+        return []
+    area, drop = external["auroc"], external["drop"]
+    lost = "undefined" if drop["value"] is None else f"{drop['value']:+.3f} ({drop['low']:+.3f} to {drop['high']:+.3f})"
+    return [
+        with_interval("Its AUROC elsewhere (external)", area),
+        Fact("Lost on the way there", lost, "AUROC on test less external"),
+    ]
+
+
+def _elsewhere(recipes: Mapping[str, Any]) -> list[Table]:
+    rows = [
+        [name, _interval(entry["test"]["auroc"]), _interval(external["auroc"]), _signed(external["drop"])]
+        for name, entry in recipes.items()
+        if (external := entry["external"]) is not None
+    ]
+    head = ["recipe", "AUROC on test", "AUROC on external", "test less external"]
+    return [Table("Elsewhere: on what was held out whole", head, rows)] if rows else []
 
 
 def _chance(recipes: Mapping[str, Any], best: str) -> list[Table]:

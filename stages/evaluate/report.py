@@ -299,17 +299,11 @@ def _table(metrics: dict[str, Any]) -> Table:
             *(_two_lines(found[metric]) for metric in shown[:1]),
             _two_lines(found["delong"]["auroc"]),
             *(_two_lines(found[metric]) for metric in shown[1:]),
-            _short(metrics["val"]["per_class"][name]["auroc"]),
         ]
         for name, found in metrics["test"]["per_class"].items()
     ]
-    head = [
-        "class",
-        "AUROC",
-        "AUROC (DeLong)",
-        *(LABELS[metric].partition(" (")[0] for metric in shown[1:]),
-        "AUROC on val",
-    ]
+    names = ["Brier" if metric == "brier" else LABELS[metric] for metric in shown]
+    head = ["class", names[0], "AUROC (DeLong)", *names[1:]]
     return Table("Class by class, on test", head, rows)
 
 

@@ -1,6 +1,6 @@
 """One model's numbers: thresholds from val, metrics of every side with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,17 @@ import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
 from stages.evaluate.params import EvaluateParams
-from stages.judging import abstention, bootstrap, calibration, conformal, external, influence, metrics, operating
+from stages.judging import (
+    abstention,
+    bootstrap,
+    calibration,
+    conformal,
+    external,
+    influence,
+    metrics,
+    operating,
+    shares,
+)
 from stages.judging.bootstrap import Floats, Interval, Resamples
 from stages.judging.influence import Influence
 from stages.judging.metrics import Judged, Metrics
@@ -88,21 +98,34 @@ def _side(
     classes = metrics.per_class(images, cuts, resamples)
     by_delong = areas(images, resamples)
     whole = metrics.overall(images, classes, resamples)
+    patients = {
+        name: {share: len(np.unique(resamples.member[rows])) for share, rows in of.items()}
+        for name, of in metrics.grounds(images, cuts).items()
+    }
+    fewest = {share: min(counts[share] for counts in patients.values()) for share in next(iter(patients.values()))}
+    one_by_one = {name: _entries(found, patients[name]) for name, found in classes.items()}
     found = {
-        **bootstrap.intervals(whole),
+        **_entries(whole, fewest),
         "delong": {"auroc": _share(influence.mean(list(by_delong.values())))},
         "per_class": {
-            name: {**bootstrap.intervals(found), "delong": {"auroc": _share(by_delong[name])}}
-            for name, found in classes.items()
+            name: {**entries, "delong": {"auroc": _share(by_delong[name])}} for name, entries in one_by_one.items()
         },
         **(
             {} if images.task is Task.BINARY else {"micro": bootstrap.intervals(metrics.micro(images, cuts, resamples))}
         ),
-        "operating": operating.points(classes, cuts, section.prevalence),
+        "operating": operating.points(classes, one_by_one, cuts, section.prevalence),
         "images": len(images.labels),
         "patients": resamples.counts.shape[1],
     }
     return found, whole
+
+
+def _entries(found: Metrics, patients: Mapping[str, int]) -> dict[str, Interval]:
+    """With intervals; those of shares allow for few patients who all agree."""
+    return {
+        name: shares.interval(draws, patients[name]) if name in patients else bootstrap.interval(draws)
+        for name, draws in found.items()
+    }
 
 
 def _share(area: Influence) -> Interval:

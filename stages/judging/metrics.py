@@ -92,6 +92,23 @@ def overall(judged: Judged, classes: Mapping[str, Metrics], resamples: Resamples
     return found
 
 
+def grounds(judged: Judged, cuts: Mapping[str, float]) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
+    """For each class that counts and each metric that is a share, (N) the images that it is a share of."""
+    called = judged.called(cuts)
+    found = {}
+    for at, (k, name) in enumerate(zip(judged.columns, judged.counted, strict=True)):
+        labels = judged.labels[:, k]
+        known = ~np.isnan(labels)
+        found[name] = {
+            "accuracy": known,
+            "sensitivity": labels == 1,
+            "specificity": labels == 0,
+            "ppv": known & called[:, at],
+            "npv": known & ~called[:, at],
+        }
+    return found
+
+
 def micro(judged: Judged, cuts: Mapping[str, float], resamples: Resamples) -> Metrics:
     """Every metric of ``NAMES`` over all pairs of an image and a class."""
     columns = list(judged.columns)

@@ -60,21 +60,25 @@ def words(rule: Rule) -> str:
 
 
 def points(
-    classes: Mapping[str, Metrics], cuts: Mapping[str, float], prevalence: Mapping[str, float]
+    classes: Mapping[str, Metrics],
+    entries: Mapping[str, Mapping[str, Interval]],
+    cuts: Mapping[str, float],
+    prevalence: Mapping[str, float],
 ) -> dict[str, dict[str, Any]]:
     """For each class: its threshold, what it reaches with intervals, and PPV and NPV at a stated prevalence.
 
     At a prevalence other than that of the images, PPV and NPV follow from sensitivity and specificity by Bayes' rule
     (Altman and Bland 1994), resample by resample; ``prevalence`` may name only some classes.
+    ``entries`` are the same metrics with their intervals.
     """
-    return {name: _point(found, cuts[name], prevalence.get(name)) for name, found in classes.items()}
+    return {name: _point(found, entries[name], cuts[name], prevalence.get(name)) for name, found in classes.items()}
 
 
-def _point(found: Metrics, cut: float, prevalence: float | None) -> dict[str, Any]:
+def _point(found: Metrics, entries: Mapping[str, Interval], cut: float, prevalence: float | None) -> dict[str, Any]:
     sensitivity, specificity = found["sensitivity"], found["specificity"]
     point: dict[str, float | Interval] = {
         "threshold": cut,
-        **bootstrap.intervals({name: found[name] for name in ("sensitivity", "specificity", "ppv", "npv")}),
+        **{name: entries[name] for name in ("sensitivity", "specificity", "ppv", "npv")},
         "lr_positive": bootstrap.interval(metrics.ratio(sensitivity, 1 - specificity)),
         "lr_negative": bootstrap.interval(metrics.ratio(1 - sensitivity, specificity)),
     }

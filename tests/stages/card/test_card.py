@@ -206,6 +206,13 @@ def test_the_checklist_says_where_a_thing_stands_rather_than_saying_it_twice(bin
     assert len(prose) == len(set(prose))
 
 
+def test_maps_of_where_the_model_looks_are_told_where_they_were_made(binary: Facts) -> None:
+    made = {"layer": "features.12", "places": [3, 3], "sanity": {"spearman": 0.1}}
+    item = items(card.build(replace(binary, evaluation={**binary.evaluation, "maps": made}), {}))[31]
+    assert item["status"] == "filled"
+    assert "Grad-CAM at the layer features.12, checked against a network of random weights" in item["text"]
+
+
 def test_external_data_are_the_headline_where_there_are_some_and_asked_for_where_not(binary: Facts) -> None:
     without = items(card.build(binary, {}))[33]
     assert without["waiting"] == ["external"]

@@ -211,6 +211,17 @@ def test_thresholds_come_from_val_alone() -> None:
     assert again["test"] != found["test"]
 
 
+def test_a_share_that_all_patients_agree_on_has_an_interval_all_the_same() -> None:
+    """Every resample says 1; but ten patients of whom all were found do not say that everyone will be."""
+    truth = np.tile([0.0, 1.0], 40)
+    scores = np.where(truth == 1, 0.9, 0.1)
+    frame = _predictions(Judged(Task.BINARY, CLASSES[:2], np.c_[1 - truth, truth], np.c_[1 - scores, scores]), val=40)
+    found = judge.judge(frame, Task.BINARY, CLASSES[:2], SECTION, seed=1)["test"]
+    for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
+        assert found[name] == {"value": 1.0, "low": pytest.approx(0.025 ** (1 / 20), abs=1e-6), "high": 1.0}
+        assert name == "accuracy" or found["operating"]["pneumonia"][name] == found[name]
+
+
 def test_the_threshold_that_is_written_down_gives_the_sensitivity_that_is_written_down() -> None:
     frame = _predictions(_binary(9, 200, ties=False), val=100)
     found = judge.judge(frame, Task.BINARY, CLASSES[:2], SECTION, seed=1)

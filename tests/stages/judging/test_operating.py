@@ -88,7 +88,9 @@ def test_at_the_prevalence_of_the_images_predictive_values_are_theirs() -> None:
     judged = Judged(Task.BINARY, ("normal", "sick"), np.c_[1 - truth, truth], np.c_[1 - scores, scores])
     drawn = bootstrap.resample([str(n) for n in range(60)], 100, 1)
     cuts = operating.thresholds(judged, YOUDEN)
-    points = operating.points(metrics.per_class(judged, cuts, drawn), cuts, {"sick": truth.mean()})["sick"]
+    found = metrics.per_class(judged, cuts, drawn)
+    entries = {"sick": bootstrap.intervals(found["sick"])}
+    points = operating.points(found, entries, cuts, {"sick": truth.mean()})["sick"]
     for name in ("ppv", "npv"):
         assert points[f"{name}_at_prevalence"]["value"] == pytest.approx(points[name]["value"], abs=1e-6)
     called = scores >= cuts["sick"]
