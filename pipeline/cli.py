@@ -107,6 +107,28 @@ def sweep(
 
 
 @app.command()
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A registered model: radrepro (its champion, else its newest), radrepro/3, radrepro@alias."
+        ),
+    ],
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILES...")],
+    out: Annotated[str, typer.Option(help="csv, json or dicom-sr.")] = "csv",
+    to: Annotated[
+        Path | None, typer.Option(help="The file (or folder of reports) to write; else the terminal.")
+    ] = None,
+) -> None:
+    """Ask a registered model about DICOM files."""
+    from pipeline.serving import command  # noqa: PLC0415
+
+    if out not in list(command.Form):
+        raise UserError(f"--out is one of {', '.join(command.Form)}")
+    typer.echo(command.predict(model, paths, command.Form(out), to), err=True)
+
+
+@app.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A recipe, or a registered model: NAME, NAME/version or NAME@alias.")],
     second: Annotated[str, typer.Argument(help="What it is compared with, named likewise.")],

@@ -20,7 +20,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLO
 
 from pipeline import summary
 from pipeline.lineage import Chain
-from pipeline.tracking import datasets, describe, models, registry, results, runs, store, workspace
+from pipeline.serving.spec import Spec
+from pipeline.tracking import datasets, describe, models, registry, results, runs, servable, store, workspace
 from pipeline.tracking.picture.page import page
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
@@ -71,7 +72,10 @@ def tell(
     with runs.run(client, experiment, title, tags) as parent:
         for made in found.pretrained:
             _pretraining(client, experiment, parent, made, data, source)
-        logged = {recipe.name: _child(client, experiment, parent, recipe, data, source) for recipe in found.recipes}
+        logged = {}
+        for recipe in found.recipes:
+            spec = servable.spec(recipe, found.cohort, locks.chain.upstream(recipe.evaluated_by))
+            logged[recipe.name] = _child(client, experiment, parent, recipe, spec, data, source)
         numbers = found.best.numbers() | _costs(locks.chain, found) | _seen(found)
         runs.record(client, parent, params=describe.flat(params.load()), metrics=runs.metrics(numbers))
         client.log_inputs(parent, data)
@@ -97,6 +101,7 @@ def _child(
     experiment: str,
     parent: str,
     recipe: RecipeResult,
+    spec: Spec,
     data: list[DatasetInput],
     source: dict[str, str],
 ) -> tuple[str, str]:
@@ -109,7 +114,7 @@ def _child(
     }
     marks = {"recipe": recipe.name, "model.sha256": recipe.sha256}
     with runs.run(client, experiment, recipe.name, marks | source, parent) as run:
-        logged = models.log(client, experiment, run, recipe.name, marks)
+        logged = models.log(client, experiment, run, recipe.name, marks, spec)
         measured = _curves(recipe.history) + runs.metrics(_trained(recipe.cost))
         runs.record(client, run, params=describe.flat(given), metrics=measured)
         runs.record(client, run, metrics=runs.metrics(numbers, run=run, model=logged))

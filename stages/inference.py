@@ -77,8 +77,19 @@ def outputs(
     classifier: nn.Module, images: Source, device: torch.device, batch_size: int = BATCH_SIZE
 ) -> Iterator[npt.NDArray[np.float32]]:
     """As :func:`logits`, batch by batch."""
-    classifier.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ready(classifier, device)
     for pixels, count in ahead(batches(images, batch_size)):
-        with torch.inference_mode():
-            made = classifier(to_input(torch.from_numpy(pixels).to(device)))
-        yield made[:count].float().cpu().numpy()
+        yield forward(classifier, pixels, device)[:count]
+
+
+def ready(classifier: nn.Module, device: torch.device) -> None:
+    """Put it on ``device``, in evaluation mode, laid out for speed: what :func:`forward` expects."""
+    classifier.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def forward(classifier: nn.Module, pixels: npt.NDArray[np.uint8], device: torch.device) -> npt.NDArray[np.float32]:
+    """(N, K) outputs for (N, H, W) grey levels."""
+    with torch.inference_mode():
+        made = classifier(to_input(torch.from_numpy(pixels).to(device)))
+    outputs: npt.NDArray[np.float32] = made.float().cpu().numpy()
+    return outputs

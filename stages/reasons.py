@@ -22,6 +22,7 @@ class Reason(StrEnum):
     DECODE_FAILED = "the pixel data cannot be decoded: export the file again"
     DECODE_TIMEOUT = "reading it took longer than a file may take: see limits.seconds, or convert it to another format"
     DECODER_CRASHED = "it made the program that reads it crash: convert it to another format"
+    OUT_OF_DOMAIN = "not the kind of image that the model was trained on: ask a model that was"
 
 
 HARMLESS = frozenset([Reason.NOT_DICOM, Reason.NO_PIXEL_DATA, Reason.DUPLICATE])

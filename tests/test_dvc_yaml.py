@@ -12,6 +12,8 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from pipeline.serving import packing
+
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("stages", "pipeline")
 DATA = {  # what code reads from beside itself
@@ -19,6 +21,8 @@ DATA = {  # what code reads from beside itself
     "stages/reports/page.py": "stages/reports/page.html.j2",
     "stages/weights/sources.py": "stages/weights/starter.safetensors",
 }
+PACKS = {"pipeline/serving/packing.py": packing.ENTRIES}
+"""Code that copies other code, with all that it imports."""
 
 
 ENTRIES = {
@@ -73,6 +77,9 @@ def _file(module: str) -> PurePosixPath:
 def _imported(graph: grimp.ImportGraph, entry: str) -> set[PurePosixPath]:
     """The files that running ``python -m entry`` loads: what it imports, and the packages on the way to each."""
     modules = {entry, *graph.find_upstream_modules(entry)}
+    for packs, packed in PACKS.items():
+        if packs.removesuffix(".py").replace("/", ".") in modules:
+            modules |= {module for name in packed for module in (name, *graph.find_upstream_modules(name))}
     parents = {".".join(m.split(".")[:n]) for m in modules for n in range(1, m.count(".") + 1)}
     while new := {up for p in parents for up in graph.find_upstream_modules(p)} - modules:
         modules |= new

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline import history, lineage
 from pipeline.lineage import Chain
-from pipeline.tracking import store
+from pipeline.tracking import registry, store
 from stages import params
 from stages.artifacts import evaluation
 from stages.runtime import UserError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"
 LINEAGE = "lineage"
 """The folder of a run's artifacts that holds the locks."""
 
@@ -150,35 +149,14 @@ def several(specs: list[str]) -> Iterator[list[Record]]:
             f"{store.shown(address)} is not here, and no model registered: run 'dvc repro', or set MLFLOW_TRACKING_URI"
         )
     with TemporaryDirectory() as folder, store.connected() as client:
-        yield [_read(client, _find(client, spec), Path(folder) / str(at)) for at, spec in enumerate(specs)]
-
-
-def _find(client: "MlflowClient", spec: str) -> "ModelVersion":
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - 2 s; only what talks to MLflow pays for it
-
-    spec = spec or params.read("track", TrackParams).model
-    name, at, alias = spec.partition("@")
-    name, slash, number = (name, "", "") if at else spec.partition("/")
-    try:
-        if at:
-            return client.get_model_version_by_alias(name, alias)
-        if slash:
-            return client.get_model_version(name, number)
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            raise
-        known = ", ".join(sorted(model.name for model in client.search_registered_models(max_results=20)))
-        raise UserError(
-            f"MLflow at {store.shown(store.uri())} has no model '{spec}': give NAME, NAME@alias or NAME/version; "
-            f"registered are: {known or 'none'}"
-        ) from None
-    if CHAMPION in aliases:
-        return client.get_model_version(name, aliases[CHAMPION])
-    versions = client.search_model_versions(f"name = '{name}'", max_results=1000)
-    if not versions:
-        raise UserError(f"model '{name}' has no version: run 'dvc repro'")
-    return max(versions, key=lambda version: int(version.version))
+        yield [
+            _read(
+                client,
+                registry.find_named(client, spec or params.read("track", TrackParams).model),
+                Path(folder) / str(at),
+            )
+            for at, spec in enumerate(specs)
+        ]
 
 
 def _read(client: "MlflowClient", found: "ModelVersion", folder: Path) -> Record:

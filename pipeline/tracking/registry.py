@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline import history, lineage
-from pipeline.tracking import describe
+from pipeline.tracking import describe, store
 from stages.artifacts import evaluation, model
+from stages.runtime import UserError
 
 SEALED = "code.sealed"
 """The tag that names the commit which holds the chain's lock."""
@@ -26,6 +28,45 @@ made it (`dvc.dep.*`, `dvc.out.*`), its description the chain as a table; the so
 
 *Research software, not a medical device.*
 """
+
+CHAMPION = "champion"
+
+_MODEL = re.compile(r"([^/@:]+)(?:/(\d+)|@([^/@]+))?")
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # of a name, and of an alias
+
+
+def find_named(client: MlflowClient, model: str) -> ModelVersion:
+    """The version that ``model`` names: ``radrepro/3``, ``radrepro@challenger``, or ``radrepro``.
+
+    The last is its champion, or where no version has that alias, its newest.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    parts = _MODEL.fullmatch(model.removeprefix("models:/"))
+    if not parts:
+        raise UserError(f"'{model}' is no model: name it as radrepro, radrepro/3 or radrepro@champion")
+    name, number, alias = parts.groups()
+    try:
+        if number:
+            return client.get_model_version(name, number)
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        if CHAMPION in client.get_registered_model(name).aliases:
+            return client.get_model_version_by_alias(name, CHAMPION)
+        newest = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
+        if newest:
+            return newest[0]
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+    known = ", ".join(sorted(known.name for known in client.search_registered_models(max_results=20)))
+    raise UserError(
+        f"MLflow's registry at {store.shown(store.uri())} has no model '{model}': give NAME, NAME@alias or NAME/version; "
+        f"registered are: {known or 'none'}"
+    )
 
 
 def find(client: MlflowClient, name: str, sha256: str, chain: str) -> ModelVersion | None:

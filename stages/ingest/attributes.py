@@ -45,28 +45,43 @@ def keep(header: Dataset, pseudonyms: Pseudonyms) -> dict[str, object]:
     if not identity["patient"]:
         raise Refused(Reason.MISSING_PATIENT_ID)
     site = text(header, "InstitutionName")
-    frames = int(number(header, "NumberOfFrames") or 1)
-    if not 1 <= frames <= _MOST_FRAMES:
-        raise Refused(Reason.UNREADABLE, "Number of Frames")
     maker, studied = text(header, "Manufacturer"), text(header, "StudyDate")
     return {
         **{kind: pseudonyms.of(kind, value) for kind, value in identity.items()},
         "site": pseudonyms.of("site", site) if site else None,
-        "modality": vocabulary.coded(text(header, "Modality"), vocabulary.MODALITIES),
+        "modality": modality(header),
         "manufacturer": maker if maker == PHANTOM_MANUFACTURER else vocabulary.manufacturer(maker),
-        "body_part": vocabulary.coded(text(header, "BodyPartExamined"), vocabulary.BODY_PARTS),
+        "body_part": body_part(header),
         "view": vocabulary.coded(text(header, "ViewPosition"), vocabulary.VIEWS),
         "laterality": vocabulary.coded(text(header, "ImageLaterality"), vocabulary.LATERALITIES, None),
         "sex": vocabulary.coded(text(header, "PatientSex"), vocabulary.SEXES, None),
         "age": age(text(header, "PatientAge"), text(header, "PatientBirthDate"), studied),
         "day": day(studied, identity["patient"], pseudonyms),
-        "frames": frames,
+        "frames": frames(header),
         "rows": int(number(header, "Rows")),
         "columns": int(number(header, "Columns")),
         "bits_stored": int(number(header, "BitsStored") or number(header, "BitsAllocated")),
         "photometric": vocabulary.coded(text(header, "PhotometricInterpretation"), vocabulary.PHOTOMETRIC),
         "transfer_syntax": str(header.file_meta.TransferSyntaxUID),
     }
+
+
+def modality(header: Dataset) -> str | None:
+    """(0008,0060) as in its table; None where it is absent."""
+    return vocabulary.coded(text(header, "Modality"), vocabulary.MODALITIES)
+
+
+def body_part(header: Dataset) -> str | None:
+    """(0018,0015) as in its table; None where it is absent."""
+    return vocabulary.coded(text(header, "BodyPartExamined"), vocabulary.BODY_PARTS)
+
+
+def frames(header: Dataset) -> int:
+    """(0028,0008), 1 where it is absent. Raises :class:`Refused` with ``UNREADABLE`` if it is no number of frames."""
+    found = int(number(header, "NumberOfFrames") or 1)
+    if not 1 <= found <= _MOST_FRAMES:
+        raise Refused(Reason.UNREADABLE, "Number of Frames")
+    return found
 
 
 def age(stated: str, born: str, studied: str) -> float | None:

@@ -24,6 +24,8 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from pipeline import lineage, summary, track
+from pipeline.serving import packing
+from pipeline.serving.spec import Spec
 from pipeline.tracking import datasets, describe, results, runs, store, workspace
 from pipeline.tracking.results import RecipeResult, Results
 from stages import params
@@ -379,6 +381,19 @@ def test_the_registered_model_is_the_very_file_that_finetune_wrote(tracked: Pict
     assert logged.source_run_id == tracked.children[BEST].info.run_id
     assert tracked.versions[0].tags["model.sha256"] == hashlib.sha256(weights).hexdigest()
     assert {metric.key: metric.value for metric in logged.metrics}["val.auroc"] == pytest.approx(0.87)
+
+
+def test_the_registered_model_is_packed_with_what_made_it(tracked: Picture) -> None:
+    logged = tracked.client.get_logged_model(tracked.versions[0].source.removeprefix("models:/"))
+    kept = Path(logged.artifact_location.removeprefix("file://"))
+    spec = Spec.read(kept)
+    assert spec.recipe == BEST
+    assert spec.chain_sha256 == tracked.versions[0].tags["chain.sha256"]
+    assert spec.model_sha256 == tracked.versions[0].tags["model.sha256"]
+    assert spec.preprocess.size == 32
+    train = pd.read_parquet(tracked.path / "data/cohort.parquet").query("subset == 'train'")
+    assert sum(kind.images for kind in spec.domain) == len(train)
+    assert logged.tags["packed.sha256"] == packing.digest(kept)
 
 
 def test_the_version_shows_its_own_chain_and_nothing_of_other_recipes(tracked: Picture) -> None:

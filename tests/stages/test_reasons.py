@@ -26,5 +26,5 @@ def test_what_to_do_is_said_in_the_same_words() -> None:
 def test_a_reason_names_the_stages_that_give_it() -> None:
     for name, (meaning, stage, _) in _documented().items():
         assert meaning.endswith(".")
-        assert set(stage.split(", ")) <= {"ingest", "preprocess"}, name
+        assert set(stage.split(", ")) <= {"ingest", "preprocess", "predict"}, name
     assert {_documented()[reason.name][1] for reason in DUPLICATES} == {"ingest"}
