@@ -149,14 +149,9 @@ def several(specs: list[str]) -> Iterator[list[Record]]:
             f"{store.shown(address)} is not here, and no model registered: run 'dvc repro', or set MLFLOW_TRACKING_URI"
         )
     with TemporaryDirectory() as folder, store.connected() as client:
-        yield [
-            _read(
-                client,
-                registry.find_named(client, spec or params.read("track", TrackParams).model),
-                Path(folder) / str(at),
-            )
-            for at, spec in enumerate(specs)
-        ]
+        own = params.read("track", TrackParams).model if "" in specs else ""
+        versions = [registry.find_named(client, spec or own) for spec in specs]
+        yield [_read(client, version, Path(folder) / str(at)) for at, version in enumerate(versions)]
 
 
 def _read(client: "MlflowClient", found: "ModelVersion", folder: Path) -> Record:

@@ -64,8 +64,8 @@ def find_named(client: MlflowClient, model: str) -> ModelVersion:
             raise
     known = ", ".join(sorted(known.name for known in client.search_registered_models(max_results=20)))
     raise UserError(
-        f"MLflow's registry at {store.shown(store.uri())} has no model '{model}': give NAME, NAME@alias or NAME/version; "
-        f"registered are: {known or 'none'}"
+        f"MLflow's registry at {store.shown(store.uri())} has no model '{model}': give NAME, NAME@alias or "
+        f"NAME/version; registered are: {known or 'none'}"
     )
 
 

@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 from pipeline.serving import command, fetch
 from pipeline.serving.command import Form
+from pipeline.tracking import registry
 from stages.runtime import UserError
 from tests.dicom_files import make_dicom
 from tests.pipeline.serving.conftest import CHAIN, CLASSES, GOOD, Registered
