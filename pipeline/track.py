@@ -26,11 +26,14 @@ from pipeline.tracking.picture.page import page
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
 from stages import params, runtime
-from stages.artifacts import card, crossval, evaluation, intake, looks, model, pretraining
+from stages.artifacts import card, crossval, evaluation, intake, looks, model, pretraining, shortcuts
 from stages.artifacts.cohort import Subset
 from stages.track_params import TrackParams
 
 TRACKED = Path("reports/tracked.json")
+
+_TOLD = (evaluation.COMPARISON_REPORT_PATH, evaluation.COMPARISON_PATH, intake.PATH, shortcuts.PATH)
+"""Of all recipes together, what goes with the run."""
 
 log = logging.getLogger("radrepro")
 
@@ -196,7 +199,7 @@ def _files(recipe: str) -> dict[Path, str]:
 
 
 def _upload(client: MlflowClient, run: str, found: Results, locks: Locks, code: Commit) -> None:
-    files = dict.fromkeys([evaluation.COMPARISON_REPORT_PATH, evaluation.COMPARISON_PATH, intake.PATH, params.PATH], "")
+    files = dict.fromkeys([*_TOLD, params.PATH], "")
     files |= {Path(lock): str(Path("lineage") / Path(lock).parent) for lock in locks.texts}
     pinned = Path("requirements.lock")
     if pinned.exists():

@@ -100,6 +100,7 @@ def limitations(found: Facts) -> Said:
         looks = found.comparison["test_looks"]
         parts.append(f"Test has judged {looks} models, so the best of them looks better than it is.")
     parts.append("A model can learn a shortcut, such as a device's borders, in place of the disease.")
+    parts += found.comparison["warnings"]
     return Said(" ".join(parts), whole=False)
 
 

@@ -297,6 +297,7 @@ def test_the_artifacts_are_complete_and_hold_no_row_per_patient(tracked: Picture
         "intake.json",
         "lineage.html",
         "params.yaml",
+        "shortcuts.json",
         "lineage/dvc.lock",
         "lineage/suppliers/phantom/dvc.lock",
         "lineage/lineage.json",

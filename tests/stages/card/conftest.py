@@ -127,6 +127,7 @@ def facts_of(task: Task) -> Facts:
                 },
             },
             "test_looks": 4,
+            "warnings": ["Image size alone tells 'sick' on test with AUROC 0.900."],
         },
         packages={"torch": "2.13.0", "pydicom": "3.0.2"},
     )

@@ -384,3 +384,9 @@ def test_it_reads_as_prose_does(found: Facts) -> None:
     assert not [line for line in prose if re.search(r"\S  \S|\.\.|\( ?\)|\bNone\b(?!: one)|nan|\{|\}| \.|,\.", line)]
     assert "\n\n\n" not in text
     assert text.endswith("\n")
+
+
+def test_a_warning_of_shortcuts_is_a_limitation(found: Facts) -> None:
+    content, _ = built(found)
+    (warning,) = found.comparison["warnings"]
+    assert warning in items(content)[40]["text"]

@@ -15,7 +15,19 @@ import pandas as pd
 from stages import params, runtime
 from stages.account import counting
 from stages.artifacts import card as cards
-from stages.artifacts import cohort, evaluation, images, index, intake, looks, model, pretraining, quarantine, weights
+from stages.artifacts import (
+    cohort,
+    evaluation,
+    images,
+    index,
+    intake,
+    looks,
+    model,
+    pretraining,
+    quarantine,
+    shortcuts,
+    weights,
+)
 from stages.artifacts.cohort import Cohort, Subset, Task
 from stages.artifacts.quarantine import Rejected
 from stages.learning import report
@@ -117,6 +129,7 @@ def split(_: str) -> None:
         if column not in frame:
             frame[column] = frame["image"]  # unlike any other's, as hashes of unlike images are
     Cohort(frame, Task.MULTICLASS, CLASSES).write()
+    shortcuts.write({"labels": {}, "origins": {}, "permuted": {}, "warnings": []})
 
 
 def pretrain(name: str) -> None:
