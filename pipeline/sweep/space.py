@@ -104,7 +104,7 @@ def with_values(given: Mapping[str, Any], values: Mapping[Path, Any], what: str)
 
 def settings(given: Mapping[str, Any], recipe: str, space: Sequence[Dimension]) -> dict[str, Any]:
     """What the trials of one sweep have in common: everything that decides a model, but for what is searched."""
-    later = {"recipes", "cross_validation", "evaluate", "track"}
+    later = {"recipes", "cross_validation", "evaluate", "shortcuts", "card", "track"}
     content = {name: section for name, section in given.items() if name not in later}
     content = copy.deepcopy(content | {"recipe": given["recipes"][recipe]})
     for dimension in space:

@@ -139,7 +139,7 @@ def test_a_run_gives_the_same_lock_as_dvc_repro(flown: Flown, built: Path) -> No
 @pytest.mark.slow
 def test_a_run_says_how_many_stages_ran(flown: Flown) -> None:
     assert flown.fresh.status == 0, flown.fresh.err
-    assert flown.fresh.out == "14 of 14 stages ran, the others were cached; 'radrepro results' shows what came out\n"
+    assert flown.fresh.out == "16 of 16 stages ran, the others were cached; 'radrepro results' shows what came out\n"
 
 
 @pytest.mark.slow
@@ -199,7 +199,7 @@ def test_the_page_of_a_run_compares_the_recipes_and_tells_what_each_stage_took(f
 @pytest.mark.slow
 def test_a_second_run_says_that_all_is_cached(flown: Flown) -> None:
     assert flown.again.status == 0, flown.again.err
-    assert flown.again.out.startswith("0 of 14 stages ran")
+    assert flown.again.out.startswith("0 of 16 stages ran")
     assert {task["state_name"] for task in flown.again.tasks} == {"Cached"}
     assert len(flown.again.tasks) == len(STAGES)
     assert f"|track|{flows.UNCHANGED}|" in flown.again.page

@@ -484,7 +484,8 @@ def test_the_graph_shows_every_stage_and_hash_and_needs_nothing_else(tracked: Pi
         assert all(file["md5"] in page for file in (*entry["outs"], *entry.get("deps", [])))
     assert page.count('class="box"') + page.count('class="box other"') == len(entries)
     other = re.findall(r'class="box other" data-name="([^"]+)"', page)
-    assert set(other) == {f"finetune@{BEST_ON_TEST}", f"evaluate@{BEST_ON_TEST}", "account", "compare"}
+    cards = {"card@fine_tune", "card@linear_probe"}
+    assert set(other) == {f"finetune@{BEST_ON_TEST}", f"evaluate@{BEST_ON_TEST}", "account", "compare"} | cards
     assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
 
 

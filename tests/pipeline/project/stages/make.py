@@ -99,6 +99,7 @@ def account(_: str) -> None:
             "reasons": {name: reasons.count(name) for name in sorted(set(reasons))},
         }
     intake.write({"batches": batches, "total": counting.total(batches.values())})
+    shortcuts.write({"labels": {}, "origins": {}, "permuted": {}, "warnings": []})
 
 
 def split(_: str) -> None:
@@ -129,7 +130,6 @@ def split(_: str) -> None:
         if column not in frame:
             frame[column] = frame["image"]  # unlike any other's, as hashes of unlike images are
     Cohort(frame, Task.MULTICLASS, CLASSES).write()
-    shortcuts.write({"labels": {}, "origins": {}, "permuted": {}, "warnings": []})
 
 
 def pretrain(name: str) -> None:
