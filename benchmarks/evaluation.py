@@ -3,9 +3,9 @@
     python benchmarks/evaluation.py [images] [labels] [resamples]
 
 Ours is all that ``evaluate`` computes from a table of predictions: every metric of every class, macro and micro, with
-intervals, calibration, prediction sets, abstention, and 30 subgroups with their gaps. The loop takes AUROC and average precision of each label, one resample after the
-other, and no more; a few resamples are timed and the rest reckoned. Memory is the peak of the whole process, the table
-of predictions (32 bytes and two numbers a label for each image) included.
+intervals, calibration, prediction sets, abstention, and 30 subgroups with their gaps. The loop takes AUROC and average
+precision of each label, one resample after the other, and no more; a few resamples are timed and the rest reckoned.
+Memory is the peak of the whole process, the table of predictions included.
 """
 
 import argparse
