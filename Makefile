@@ -42,7 +42,7 @@ test: install ## run the test suite
 
 .PHONY: test-long
 test-long: install ## run what takes minutes: thousands of damaged files, the search for names in all that is written
-	$(RUN) pytest --numprocesses auto --dist load -m long
+	$(RUN) pytest --numprocesses auto --dist worksteal -m long
 
 .PHONY: test-fast
 test-fast: install ## run the tests that take seconds

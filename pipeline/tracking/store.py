@@ -66,6 +66,7 @@ def connected() -> Iterator["MlflowClient"]:
         If MLflow cannot be reached, refuses, or stops answering within the block; within seconds, not minutes.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # they read their own files, in no time
 
     import mlflow  # noqa: PLC0415 - 2 s; only what talks to MLflow pays for it
     import requests  # noqa: PLC0415

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Clone
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def _verify(clone: Clone) -> dict:

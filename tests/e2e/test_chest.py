@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Clone
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 STUDIES = 60  # of each batch
 
