@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline import text
 from stages.artifacts.cohort import Subset, Task
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, metrics, operating, paired
+from stages.judging import bootstrap, judge, metrics, operating, paired
 from stages.judging.judge import judged
 from stages.runtime import UserError
 
@@ -41,7 +41,9 @@ def compare(
     cuts = _thresholds(first, task, classes, section), _thresholds(second, task, classes, section)
     drawn = bootstrap.resample(rows[0]["patient"].tolist(), section.resamples, seed)
     single = [
-        bootstrap.intervals(metrics.overall(side, metrics.per_class(side, cut, drawn), drawn))
+        judge.entries(
+            metrics.overall(side, metrics.per_class(side, cut, drawn), drawn), judge.people(side, cut, drawn)[1]
+        )
         for side, cut in zip(pair, cuts, strict=True)
     ]
     return {

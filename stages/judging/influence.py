@@ -34,9 +34,9 @@ class Influence(NamedTuple):
         return bootstrap.entry(self.value, *np.clip([self.value - reach, self.value + reach], *bounds))
 
     def p(self) -> float:
-        """Two-sided, that the true value is 0; 1 where there is no difference and no error."""
+        """Two-sided, that the true value is 0; NaN where no patient says how far it may be off (1 if it is 0 too)."""
         if self.error == 0:
-            return 1.0 if self.value == 0 else 0.0
+            return 1.0 if self.value == 0 else np.nan
         return float(2 * stats.norm.sf(abs(self.value) / self.error))
 
 

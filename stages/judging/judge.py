@@ -18,6 +18,7 @@ from stages.judging import (
     influence,
     metrics,
     operating,
+    scores,
     shares,
 )
 from stages.judging.bootstrap import Floats, Interval, Resamples
@@ -96,23 +97,20 @@ def _side(
     images: Judged, cuts: dict[str, float], section: EvaluateParams, resamples: Resamples
 ) -> tuple[dict[str, Any], Metrics]:
     classes = metrics.per_class(images, cuts, resamples)
-    by_delong = areas(images, resamples)
     whole = metrics.overall(images, classes, resamples)
-    patients = {
-        name: {share: len(np.unique(resamples.member[rows])) for share, rows in of.items()}
-        for name, of in metrics.grounds(images, cuts).items()
-    }
-    fewest = {share: min(counts[share] for counts in patients.values()) for share in next(iter(patients.values()))}
-    one_by_one = {name: _entries(found, patients[name]) for name, found in classes.items()}
+    patients, fewest = people(images, cuts, resamples)
+    by_delong = areas(images, resamples)
+    both = [(counts["sensitivity"], counts["specificity"]) for counts in patients.values()]
+    mean = influence.mean(list(by_delong.values()))
+    one_by_one = {name: entries(found, patients[name]) for name, found in classes.items()}
     found = {
-        **_entries(whole, fewest),
-        "delong": {"auroc": _share(influence.mean(list(by_delong.values())))},
+        **entries(whole, fewest),
+        "delong": {"auroc": _area(mean, *zip(*both, strict=True))},
         "per_class": {
-            name: {**entries, "delong": {"auroc": _share(by_delong[name])}} for name, entries in one_by_one.items()
+            name: {**of_class, "delong": {"auroc": _area(by_delong[name], *counts)}}
+            for (name, of_class), counts in zip(one_by_one.items(), both, strict=True)
         },
-        **(
-            {} if images.task is Task.BINARY else {"micro": bootstrap.intervals(metrics.micro(images, cuts, resamples))}
-        ),
+        **({} if images.task is Task.BINARY else {"micro": entries(metrics.micro(images, cuts, resamples), fewest)}),
         "operating": operating.points(classes, one_by_one, cuts, section.prevalence),
         "images": len(images.labels),
         "patients": resamples.counts.shape[1],
@@ -120,13 +118,32 @@ def _side(
     return found, whole
 
 
-def _entries(found: Metrics, patients: Mapping[str, int]) -> dict[str, Interval]:
-    """With intervals; those of shares allow for few patients who all agree."""
+def people(
+    images: Judged, cuts: Mapping[str, float], resamples: Resamples
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """How many patients each metric that is a share is of: of each class that counts, and the fewest of all classes."""
+    patients = {
+        name: {share: len(np.unique(resamples.member[rows])) for share, rows in of.items()}
+        for name, of in metrics.grounds(images, cuts).items()
+    }
+    fewest = {share: min(counts[share] for counts in patients.values()) for share in next(iter(patients.values()))}
+    return patients, fewest
+
+
+def entries(found: Metrics, patients: Mapping[str, int]) -> dict[str, Interval]:
+    """With intervals; those of what all patients agree on allow for how few they are.
+
+    ``patients`` are those that each share (accuracy, sensitivity...) is of. What is no share of patients, such as an
+    AUROC of 1, rests on the fewer of those with and without the class.
+    """
+    fewer = min(patients["sensitivity"], patients["specificity"])
     return {
-        name: shares.interval(draws, patients[name]) if name in patients else bootstrap.interval(draws)
+        name: bootstrap.interval(draws) if name == "brier" else shares.interval(draws, patients.get(name, fewer))
         for name, draws in found.items()
     }
 
 
-def _share(area: Influence) -> Interval:
-    return area.interval((0, 1))
+def _area(area: Influence, positive: npt.ArrayLike, negative: npt.ArrayLike) -> Interval:
+    """DeLong's variance, in an interval that covers as it should near 1 too (:func:`stages.judging.scores.of_area`)."""
+    found = scores.of_area(area, positive, negative)
+    return bootstrap.entry(found.value, found.low, found.high)

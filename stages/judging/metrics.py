@@ -150,7 +150,8 @@ class Table:
 
 def ratio(above: Floats, below: Floats) -> Floats:
     """``above / below``, NaN where there is nothing below."""
-    found: Floats = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    above, below = np.broadcast_arrays(above, below)
+    found: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
     return found
 
 

@@ -1,6 +1,6 @@
 """Where a score becomes a decision: the threshold by a named rule on val, and what it is worth elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,18 +75,37 @@ def points(
 
 
 def _point(found: Metrics, entries: Mapping[str, Interval], cut: float, prevalence: float | None) -> dict[str, Any]:
-    sensitivity, specificity = found["sensitivity"], found["specificity"]
     point: dict[str, float | Interval] = {
         "threshold": cut,
         **{name: entries[name] for name in ("sensitivity", "specificity", "ppv", "npv")},
-        "lr_positive": bootstrap.interval(metrics.ratio(sensitivity, 1 - specificity)),
-        "lr_negative": bootstrap.interval(metrics.ratio(1 - sensitivity, specificity)),
+        "lr_positive": _of_both(lambda hit, passed: metrics.ratio(hit, 1 - passed), found, entries),
+        "lr_negative": _of_both(lambda hit, passed: metrics.ratio(1 - hit, passed), found, entries),
     }
     if prevalence is not None:
         point["prevalence"] = prevalence
-        point["ppv_at_prevalence"] = bootstrap.interval(predictive(sensitivity, specificity, prevalence))
-        point["npv_at_prevalence"] = bootstrap.interval(predictive(specificity, sensitivity, 1 - prevalence))
+        ppv = _of_both(lambda hit, passed: predictive(hit, passed, prevalence), found, entries)
+        npv = _of_both(lambda hit, passed: predictive(passed, hit, 1 - prevalence), found, entries)
+        point |= {"ppv_at_prevalence": ppv, "npv_at_prevalence": npv}
     return point
+
+
+def _of_both(what: Callable[[Floats, Floats], Floats], found: Metrics, entries: Mapping[str, Interval]) -> Interval:
+    """Of sensitivity and specificity together.
+
+    Where one of them is 0 or 1 every draw says so, and resampling knows nothing of how far it may be off: then the
+    interval spans what the ends of both their intervals give.
+    """
+    both = [entries[name] for name in ("sensitivity", "specificity")]
+    drawn = bootstrap.interval(what(found["sensitivity"], found["specificity"]))
+    if any(end is None for entry in both for end in entry.values()) or not any(e["value"] in {0, 1} for e in both):
+        return drawn
+    ends = [np.array([[entry["low"]], [entry["high"]]], dtype=np.float64) for entry in both]
+    spanned = what(ends[0], ends[1].T)
+    low, high = (np.nan, np.nan) if np.isnan(spanned).all() else (np.nanmin(spanned), np.nanmax(spanned))
+    unbounded = bool(np.isnan(spanned).any())  # nothing below: a likelihood ratio has no upper end
+    return bootstrap.entry(
+        np.nan if drawn["value"] is None else drawn["value"], float(low), np.nan if unbounded else float(high)
+    )
 
 
 def predictive(right: Floats, other: Floats, share: float) -> Floats:

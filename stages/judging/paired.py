@@ -16,6 +16,8 @@ from stages.judging.bootstrap import Interval, Resamples
 from stages.judging.judge import areas
 from stages.judging.metrics import Judged
 
+_FEW = 25
+
 
 class Delong(TypedDict):
     """The difference in AUROC, and the probability of one as large by chance."""
@@ -35,13 +37,15 @@ class Mcnemar(TypedDict):
 def delong(first: Judged, second: Judged, resamples: Resamples) -> Delong:
     """First less second (DeLong, DeLong and Clarke-Pearson 1988; of several images of a patient: Obuchowski 1997).
 
-    Of several classes, of the mean over classes. p is None where a class has too few patients.
+    Of several classes, of the mean over classes. p is None where a class has too few patients, or none of them says
+    how far the difference may be off.
     """
     ours, theirs = (influence.mean(list(areas(side, resamples).values())) for side in (first, second))
     apart = influence.difference(ours, theirs)
+    p = apart.p()
     return {
         "difference": apart.interval((-1, 1)),
-        "p": None if np.isnan(apart.value) else apart.p(),
+        "p": None if np.isnan(p) else p,
     }
 
 
@@ -70,13 +74,18 @@ def mcnemar(
 
     A decision is an image's most probable class (multi-class), or each of its known labels at the threshold. The
     statistic is (sum of d)^2 / (sum of d^2), d being what only the first got right of a patient less what only the
-    second did: McNemar's, uncorrected, for one decision a patient.
+    second did: McNemar's, uncorrected, for one decision a patient. Of fewer than 25 patients who differ, by one
+    decision each, p is exact (binomial).
     """
     right = [_right(side, cut) for side, cut in zip((first, second), cuts, strict=True)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
     net = np.bincount(resamples.member, only_first.sum(axis=1) - only_second.sum(axis=1).astype(float))
     spread = float((net**2).sum())
-    p = float(stats.chi2.sf(net.sum() ** 2 / spread, df=1)) if spread else None
+    p: float | None = None
+    if 0 < spread < _FEW and np.abs(net).max() == 1:
+        p = float(stats.binomtest(int((net > 0).sum()), int(spread)).pvalue)
+    elif spread:
+        p = float(stats.chi2.sf(net.sum() ** 2 / spread, df=1))
     return {"only_first": int(only_first.sum()), "only_second": int(only_second.sum()), "p": p}
 
 

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from stages.artifacts.cohort import Task
 from stages.evaluate.params import EvaluateParams
-from stages.judging import bootstrap, metrics, operating, ranking
+from stages.judging import bootstrap, judge, metrics, operating, ranking
 from stages.judging.metrics import Judged
 from stages.judging.params import YOUDEN, Rule
 from stages.runtime import UserError
@@ -81,6 +81,22 @@ def test_predictive_values_are_what_counting_a_million_patients_gives(
     hits, alarms = sick * sensitivity, well * (1 - specificity)
     ppv = operating.predictive(np.array([sensitivity]), np.array([specificity]), prevalence)
     assert ppv[0] == pytest.approx(hits / (hits + alarms))
+
+
+def test_a_perfect_specificity_of_few_does_not_promise_that_every_positive_is_one() -> None:
+    """Of twenty negatives none was called: the specificity may be 0.83, and at 2 % then most positives are false."""
+    truth = np.tile([0.0, 1.0], 20)
+    scores = np.where(truth == 1, 0.9, 0.1)
+    judged = Judged(Task.BINARY, ("normal", "sick"), np.c_[1 - truth, truth], np.c_[1 - scores, scores])
+    drawn = bootstrap.resample([str(n) for n in range(40)], 100, 1)
+    cuts, found = {"sick": 0.5}, metrics.per_class(judged, {"sick": 0.5}, drawn)
+    entries = {"sick": judge.entries(found["sick"], judge.people(judged, cuts, drawn)[0]["sick"])}
+    point = operating.points(found, entries, cuts, {"sick": 0.02})["sick"]
+    assert point["ppv_at_prevalence"]["value"] == 1
+    low = 0.025 ** (1 / 20)
+    assert point["ppv_at_prevalence"]["low"] == pytest.approx(low * 0.02 / (low * 0.02 + (1 - low) * 0.98), abs=1e-5)
+    assert point["lr_negative"] == {"value": 0, "low": 0, "high": pytest.approx((1 - low) / low, abs=1e-5)}
+    assert point["lr_positive"]["high"] is None, "no upper end"
 
 
 def test_at_the_prevalence_of_the_images_predictive_values_are_theirs() -> None:
