@@ -18,9 +18,11 @@ def read(first: str, second: str) -> tuple[Contender, Contender, Task, tuple[str
     Raises
     ------
     UserError
-        If a name is of no recipe and of no registered model, its predictions are not on this machine, or it tells
-        other classes than the cohort has.
+        If both names are one, a name is of no recipe and of no registered model, its predictions are not on this
+        machine, or it tells other classes than the cohort has.
     """
+    if first == second:
+        raise UserError(f"'{first}' is compared with itself: name two models")
     cohort, seed = Cohort.read(), params.read("seed", int)
     one, other = (_contender(name, cohort.classes) for name in (first, second))
     return one, other, cohort.task, cohort.classes, params.read("evaluate", EvaluateParams), seed

@@ -20,7 +20,10 @@ def measures(found: Facts) -> Said:
     names = [label(name) for name in facts.metrics(found.evaluation["test"])]
     kind = {
         Task.BINARY: f"of the positive class, {found.cohort.classes[-1]}",
-        Task.MULTICLASS: "as means over classes, each against the rest",
+        Task.MULTICLASS: (
+            "as means over classes, each against the rest; but accuracy, balanced accuracy and F1 by the most probable "
+            "class, and the Brier score as the sum over classes"
+        ),
         Task.MULTILABEL: "as means over labels",
     }[found.cohort.task]
     return Said(f"{', '.join(names)}, {kind}. {thresholds(found)}")

@@ -57,19 +57,19 @@ def of_each_class(test: Judged, cuts: dict[str, float], most: int) -> list[Group
 
 def _of_exclusive(test: Judged, cuts: dict[str, float]) -> list[Group]:
     actual, said = test.labels.argmax(axis=1), decided(test, cuts)
-    probability = test.scores[np.arange(len(actual)), actual]
+    sure = test.scores[np.arange(len(said)), said]
     groups = []
     for k, name in enumerate(test.classes):
         other = test.classes[1 - k] if test.task is Task.BINARY else "another"
-        for kind, among, order in (
-            (f"taken for {other}", (actual == k) & (said != k), probability),
-            ("right", (actual == k) & (said == k), -probability),
+        for kind, among in (
+            (f"taken for {other}", (actual == k) & (said != k)),
+            ("right", (actual == k) & (said == k)),
         ):
             cases = [
                 Case(
                     row, int(said[row]), f"{name}; model says {test.classes[said[row]]} {_score(test, row, said[row])}"
                 )
-                for row in _ordered(among, order)
+                for row in _ordered(among, -sure)
             ]
             groups.append(Group(f"{name}: {kind}, most confident first", cases))
     return groups

@@ -69,7 +69,7 @@ def build(
     figures += [
         calibration_section.figure(plots["reliability"]),
         abstention_section.figure(plots["risk_coverage"], found["abstention"]),
-        *subgroups_section.figure(groups, found["auroc"]),
+        *subgroups_section.figure(groups, found["auroc"], test.counted),
     ]
     figures += [*_scores(test), *([_learning(history)] if len(history) else [])]
     return Page(
@@ -84,10 +84,11 @@ def build(
             *external_section.facts(metrics),
             shortcuts.fact(else_told),
         ],
+        links=[("The recipes compared", "../../comparison.html")],
         figures=figures,
         tables=[
             _table(metrics),
-            *_more_than_one(metrics),
+            *_more_than_one(metrics, cohort.task),
             _operating(metrics, section),
             calibration_section.table(found["calibration"]),
             calibration_section.parts(found["calibration"]),
@@ -110,14 +111,19 @@ def build(
 
 
 def interval(entry: dict[str, float | None]) -> str:
-    """``0.87 [0.82, 0.91]``, or a dash where there is no value."""
+    """``0.87 [0.82, 0.91]``, or a dash where there is no value, or no end."""
     if entry["value"] is None:
         return "-"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+    low, high = ("-" if end is None else f"{end:.3f}" for end in (entry["low"], entry["high"]))
+    return f"{entry['value']:.3f} [{low}, {high}]"
 
 
 def _short(entry: dict[str, float | None]) -> str:
     return "undefined" if entry["value"] is None else f"{entry['value']:.2f}"
+
+
+def _range(entry: dict[str, float | None]) -> str:
+    return "undefined" if entry["low"] is None else f"{entry['low']:.2f} to {entry['high']:.2f}"
 
 
 def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training, section: EvaluateParams) -> list[Fact]:
@@ -129,7 +135,8 @@ def _facts(metrics: dict[str, Any], cohort: Cohort, training: Training, section:
         Fact(
             "Sensitivity / specificity",
             " / ".join(_short(test[name]) for name in ("sensitivity", "specificity")),
-            f"at the threshold chosen on val {operating.words(section.threshold)}",
+            f"{_range(test['sensitivity'])} / {_range(test['specificity'])}; at the threshold chosen on val "
+            f"{operating.words(section.threshold)}",
         ),
         Fact("Judged on", f"{test['patients']} patients", f"{test['images']} images, none of whom were trained on"),
         Fact(
@@ -246,7 +253,8 @@ def _confusion(test: Judged, cuts: dict[str, float]) -> Figure:
         "xaxis": {"title": {"text": "predicted"}},
         "yaxis": {"title": {"text": "actual"}, "autorange": "reversed"},
     }
-    caption = "Images, and share of each actual class."
+    how = "the most probable class" if test.task is Task.MULTICLASS else "the threshold"
+    caption = f"Images, and share of each actual class; decided by {how}."
     return Figure("confusion", "What was taken for what", caption, data, layout)
 
 
@@ -307,17 +315,25 @@ def _table(metrics: dict[str, Any]) -> Table:
     return Table("Class by class, on test", head, rows)
 
 
-def _more_than_one(metrics: dict[str, Any]) -> list[Table]:
+_OWN = {
+    "accuracy": ": of the most probable class",
+    "balanced_accuracy": ": mean share of each class told right, by the most probable",
+    "f1": ": by the most probable class",
+    "brier": ": sum over classes",
+}
+"""What a multi-class task does not average over classes, each against the rest."""
+
+
+def _more_than_one(metrics: dict[str, Any], task: Task) -> list[Table]:
     """Macro and micro side by side; no table for a binary task, in which they are the same."""
     test = metrics["test"]
     if "micro" not in test:
         return []
-    rows = [[LABELS[name], _two_lines(test[name]), _two_lines(test["micro"][name])] for name in NAMES]
-    return [
-        Table(
-            "All classes together, on test", ["metric", "mean over classes", "all decisions in one heap (micro)"], rows
-        )
-    ]
+    own = _OWN if task is Task.MULTICLASS else {}
+    entries = {f"{LABELS[name]}{own.get(name, '')}": (test[name], test["micro"][name]) for name in NAMES}
+    rows = [[name, *map(_two_lines, both)] for name, both in entries.items()]
+    head = ["metric", "mean over classes, or as said", "all decisions in one heap (micro), at the thresholds"]
+    return [Table("All classes together, on test", head, rows)]
 
 
 def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:

@@ -1,6 +1,6 @@
 """Subgroups in the report: who the model works for, gaps to everybody else, and who is too few to say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.judging.subgroups import NOT_STATED
@@ -13,9 +13,16 @@ _KEY = 16  # hexadecimal digits or more are a keyed hash, cut to _SHORT of them
 _SHORT = 8
 
 
-def figure(subgroups: Mapping[str, Any], whole: Mapping[str, float | None]) -> list[Figure]:
-    """AUROC of each group with its interval; ``whole`` is that of all. Nothing if no group is large enough."""
-    shown = [(name, group["auroc"]) for name, group in _each(subgroups) if "auroc" in group]
+def figure(subgroups: Mapping[str, Any], whole: Mapping[str, float | None], classes: Sequence[str]) -> list[Figure]:
+    """AUROC of each group that is compared with the rest over the same ``classes`` as ``whole``, that of all.
+
+    Nothing if no group is large enough.
+    """
+    shown = [
+        (name, group["auroc"])
+        for name, group in _each(subgroups)
+        if "auroc" in group and group["auroc"]["gap"] and group["auroc"]["classes"] == list(classes)
+    ]
     if not shown or whole["value"] is None:
         return []
     names, entries = [name for name, _ in shown][::-1], [entry for _, entry in shown][::-1]
@@ -61,6 +68,7 @@ def tables(subgroups: Mapping[str, Any], smallest: int) -> list[Table]:
         [
             name,
             f"{group['images']:,} / {group['patients']:,}",
+            "\n".join(group["auroc"]["classes"]),
             *(cell for metric in _NAMES for cell in (_interval(group[metric]), _gap(group[metric]["gap"]))),
         ]
         for name, group in _each(subgroups)
@@ -71,12 +79,17 @@ def tables(subgroups: Mapping[str, Any], smallest: int) -> list[Table]:
             name,
             f"{group['images']:,}",
             f"{group['patients']:,}",
-            ", ".join(f"{n:,}" for n in group["positives"].values()),
+            ", ".join(f"{n:,} {label}" for label, n in group["positives"].items()),
         ]
         for name, group in _each(subgroups)
         if "auroc" not in group
     ]
-    head = ["group", "images / patients", *(cell for name in _NAMES.values() for cell in (name, "less the rest"))]
+    head = [
+        "group",
+        "images / patients",
+        "judged by",
+        *(cell for name in _NAMES.values() for cell in (name, "less the rest")),
+    ]
     titles = "Subgroups of test", f"Too few to say: under {smallest} patients with a finding, or without"
     found = [Table(titles[0], head, judged)] if judged else []
     return found + ([Table(titles[1], ["group", "images", "patients", "positive images"], small)] if small else [])

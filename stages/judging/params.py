@@ -29,7 +29,7 @@ class Rule(Section):
     def _by_name(cls, content: Any) -> Any:
         if content == "youden":
             return {"youden": True}
-        if isinstance(content, str):
+        if not isinstance(content, dict | Rule):
             raise ValueError("youden, or one of {sensitivity: 0.95}, {specificity: 0.9}, {cost: 5}")  # noqa: TRY004 - pydantic reports no other
         return content
 

@@ -72,6 +72,8 @@ class Page(NamedTuple):
     pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    links: Sequence[tuple[str, str]] = ()
+    """Text and href, under the lead."""
 
 
 def with_interval(label: str, entry: Mapping[str, float | None]) -> Fact:

@@ -73,6 +73,8 @@ def test_cases_are_the_most_confident_of_their_class_and_kind(judged) -> None:
                 there, said, sure = _truth(test, cuts, row, k)
                 if there is None or (there == said) != right or ((exclusive or right) and not there):
                     continue
+                if exclusive and not right:
+                    sure = 1 - test.scores[row, cases.decided(test, cuts)[row]]  # of what is said
                 expected.append((sure, row))
             expected.sort(key=lambda pair: (-pair[0] if right else pair[0], pair[1]))
             title = f"{name}: {kind}, most confident first"

@@ -163,7 +163,7 @@ def _entries(value: object, draws: list) -> object:
 def _delong(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
     """By the definition, every positive against every negative; what a patient adds is summed first."""
     keys = np.unique(rows["patient"])
-    values, added = [], []
+    values, added, most = [], [], []
     for name in names:
         known = rows[rows[f"label:{name}"].notna()]
         score, positive = known[f"score:{name}"].to_numpy(float), known[f"label:{name}"].to_numpy() == 1
@@ -177,13 +177,18 @@ def _delong(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]
             parts = parts.add(np.sqrt(group / (group - 1)) * sums / side.sum(), fill_value=0)
         values.append(area)
         added.append(parts)
+        people = [known["patient"][side].nunique() for side in (positive, ~positive)]
+        most.append(4 * people[0] * people[1] / sum(people))
 
-    def entry(value: float, parts: pd.Series) -> dict[str, float]:
-        reach = 1.959963984540054 * np.sqrt((parts**2).sum())
-        return {"value": value, "low": max(value - reach, 0), "high": min(value + reach, 1)}
+    def entry(value: float, parts: pd.Series, most: float) -> dict[str, float]:
+        """Wilson's, of as many trials as have the standard error; quadratic in the true value."""
+        trials = min(most, value * (1 - value) / (parts**2).sum())
+        square = 1.959963984540054**2 / trials
+        roots = np.roots([1 + square, -2 * value - square, value**2])
+        return {"value": value, "low": roots.min(), "high": roots.max()}
 
-    found = {name: entry(value, parts) for name, value, parts in zip(names, values, added, strict=True)}
-    return found | {"": entry(np.mean(values), sum(added) / len(added))}
+    found = {name: entry(*of_class) for name, *of_class in zip(names, values, added, most, strict=True)}
+    return found | {"": entry(np.mean(values), sum(added) / len(added), sum(most))}
 
 
 # --- the two beside one another
