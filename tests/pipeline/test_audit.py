@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 
 from pipeline import history, track
 from pipeline.audit import difference, rebuilding, record, tell, tree, verify
@@ -219,6 +220,23 @@ def test_an_artifact_that_is_gone_or_was_added_is_named(model: Registered) -> No
     assert "code.py" in model.broken()
     added.unlink()
     assert not model.broken()
+
+
+def test_the_mark_that_mlflow_leaves_when_it_serves_a_version_is_no_fault(model: Registered) -> None:
+    folder = _artifacts(model)["model: MLmodel"].parent
+    mark = folder / "registered_model_meta"
+    download_artifacts(artifact_uri="models:/radrepro/1", tracking_uri=f"sqlite:///{model.database}")
+    assert mark.read_text() == "model_name: radrepro\nmodel_version: '1'\n", "as MLflow writes it"
+    try:
+        assert not model.broken()
+        for wrong in ("model_name: radrepro\nmodel_version: '2'\n", "model_name: other\nmodel_version: '1'\n"):
+            mark.write_text(wrong)
+            assert model.broken() == {"registered_model_meta": "it does not name radrepro/1 alone"}
+        for wrong in ("model_name: radrepro\nmodel_version: '1'\ncode: x\n", "", "- 1\n", "{", "\0"):
+            mark.write_text(wrong)
+            assert list(model.broken()) == ["registered_model_meta"]
+    finally:
+        mark.unlink()
 
 
 @pytest.mark.parametrize(
@@ -557,9 +575,13 @@ def test_people_are_told_what_is_broken_first_and_how_many_hold() -> None:
 
 def test_without_mlflow_there_is_one_line(fresh: Path) -> None:
     done = subprocess.run(["radrepro", "verify"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3, "nothing was verified, which is not to say that a link is broken"
     assert "mlflow.db is not here, and no model registered: run 'dvc repro'" in done.stderr
     assert not Path("mlflow.db").exists()
+    done = subprocess.run(["radrepro", "verify"], cwd=fresh.parent, capture_output=True, text=True, check=False)
+    assert (done.returncode, "dvc.yaml is not here" in done.stderr) == (3, True)
+    done = subprocess.run(["radrepro", "audit"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
 
 
 # --- git's side

@@ -3,6 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline import summary
 from pipeline.audit.links import Link, State, link
@@ -16,6 +20,9 @@ from stages.artifacts import evaluation, model
 _OF_ONE_ONLY = ("chain.sha256", "chain.links", "code.sealed")
 """Tags that a version and its run both have, each about its own chain."""
 _MOST_NAMED = 3
+
+_SERVED = "registered_model_meta"
+"""MLflow writes it into the model's files when it loads or serves a version: the version's name and number."""
 
 
 def registry(record: Record) -> Iterator[Link]:
@@ -98,6 +105,10 @@ def weights(record: Record, own: Chain, recipe: str) -> Iterator[Link]:
     for name in sorted(set(recorded) | set(found)):
         if name not in found:
             yield Link("model", name, State.BROKEN, "MLflow has it no longer")
+        elif name == _SERVED and name not in recorded:
+            yield link(
+                "model", name, _names(found[name], record), f"it does not name {record.label} alone", record.label
+            )
         elif recorded and name not in recorded:
             yield Link("model", name, State.BROKEN, "it was added after the model was logged")
         elif recorded and workspace.sha256(found[name]) != recorded[name]:
@@ -115,4 +126,15 @@ def weights(record: Record, own: Chain, recipe: str) -> Iterator[Link]:
     out = own.output(model.weights_path(recipe))
     yield link(
         "model", f"registry to {out.path}", md5 == out.md5, f"dvc.lock has md5 {out.md5}, MLflow's is {md5}", md5
+    )
+
+
+def _names(path: Path, record: Record) -> bool:
+    """Whether the file holds the version's name and number, and nothing else."""
+    try:
+        told = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError):
+        return False
+    return told in (
+        {"model_name": record.name, "model_version": said} for said in (record.version, int(record.version))
     )
