@@ -17,6 +17,9 @@ Paths = Annotated[
     bool, typer.Option("--paths", help="Name files within a batch. For the data's owner: paths can hold names.")
 ]
 
+COULD_NOT_RUN = 3
+"""Exit status of `verify` where nothing was verified: 1 says that a link is broken."""
+
 
 def register(app: typer.Typer) -> None:
     """Add them to ``app``."""
@@ -48,7 +51,10 @@ def verify(
     paths: Paths = False,
     as_json: Json = False,
 ) -> None:
-    """Recompute every hash from a registered model to the DICOM. Exit status: 0 all hold, 1 broken, 2 not all here."""
+    """Recompute every hash from a registered model to the DICOM.
+
+    Exit status: 0 all hold, 1 broken, 2 not all here, 3 it could not run.
+    """
     from pipeline.audit import record, tell  # noqa: PLC0415
     from pipeline.audit.verify import verdict  # noqa: PLC0415
     from pipeline.audit.verify import verify as recompute  # noqa: PLC0415
