@@ -143,15 +143,22 @@ def opened(spec: str) -> Iterator[Record]:
 @contextmanager
 def several(specs: list[str]) -> Iterator[list[Record]]:
     """As :func:`opened`, of some versions at once."""
+    with TemporaryDirectory() as folder, connected() as client:
+        own = params.read("track", TrackParams).model if "" in specs else ""
+        versions = [registry.find_named(client, spec or own) for spec in specs]
+        yield [_read(client, version, Path(folder) / str(at)) for at, version in enumerate(versions)]
+
+
+@contextmanager
+def connected() -> Iterator["MlflowClient"]:
+    """Talk to MLflow where it is. Raises :class:`UserError` if nothing is there: it is not made to be read."""
     address = store.uri()
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
         raise UserError(
             f"{store.shown(address)} is not here, and no model registered: run 'dvc repro', or set MLFLOW_TRACKING_URI"
         )
-    with TemporaryDirectory() as folder, store.connected() as client:
-        own = params.read("track", TrackParams).model if "" in specs else ""
-        versions = [registry.find_named(client, spec or own) for spec in specs]
-        yield [_read(client, version, Path(folder) / str(at)) for at, version in enumerate(versions)]
+    with store.connected() as client:
+        yield client
 
 
 def _read(client: "MlflowClient", found: "ModelVersion", folder: Path) -> Record:

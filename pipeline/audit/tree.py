@@ -9,6 +9,7 @@ from pipeline.audit.contents import Contents, batch_of
 from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain, File, Stage, label
 from pipeline.text import size
+from pipeline.tracking import promotion
 from pipeline.tracking.describe import links
 from stages.artifacts import intake, model
 from stages.runtime import UserError
@@ -25,6 +26,7 @@ def content(record: Record) -> dict[str, Any]:
     return {
         "model": record.label,
         "aliases": list(record.aliases),
+        "promotions": promotion.read(record.tags),
         "recipe": recipe,
         "auroc": {side: record.tags.get(f"best.auroc.{side}", "") for side in ("val", "test")},
         "model_sha256": record.tags.get("model.sha256", ""),
@@ -55,6 +57,9 @@ def text(content: dict[str, Any]) -> str:
         f"  code     commit {content['commit'] or 'outside git'}{dirty}",
         f"  sealed   {sealed}",
         f"  run      {content['run']} in MLflow",
+    ]
+    head += [
+        f"  {one['what']:<8} {one['alias']}, {one['at']} by {one['by']}: {one['why']}" for one in content["promotions"]
     ]
     for side, profile in content["data"].items():
         classes = ", ".join(f"{count} {name}" for name, count in profile.get("images_by_class", {}).items())

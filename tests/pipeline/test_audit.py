@@ -1,5 +1,6 @@
 """`radrepro audit`, `verify`, `diff`, `rebuild` on a small project: real git, DVC, MLflow; each link tampered with."""
 
+import getpass
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from mlflow.artifacts import download_artifacts
 from pipeline import history, track
 from pipeline.audit import difference, rebuilding, record, tell, tree, verify
 from pipeline.audit.links import Link, State
-from pipeline.tracking import workspace
+from pipeline.tracking import promotion, workspace
 from pipeline.tracking.workspace import md5
 from stages.runtime import UserError
 from tests.pipeline.conftest import _enter, run
@@ -429,6 +431,45 @@ def test_the_newest_version_is_meant_unless_there_is_a_champion(two: Registered)
     for wrong in ("nobody", "radrepro/7", "radrepro@nobody"):
         with pytest.raises(UserError, match="registered are: radrepro"), record.opened(wrong):
             pass
+
+
+def test_a_promotion_is_kept_with_its_reason_on_both_versions_and_breaks_nothing(two: Registered) -> None:
+    client = _client(two.path)
+
+    def tags(version: str, what: str) -> dict[str, str]:
+        kept = client.get_model_version("radrepro", version).tags
+        return {key.removeprefix(f"{what}.champion."): kept[key] for key in kept if key.startswith(f"{what}.")}
+
+    try:
+        run("radrepro", "promote", "radrepro/1", "--why", "the first")
+        begun = datetime.now(UTC)
+        said = run("radrepro", "promote", "radrepro/2", "--why", "better on  June")
+        assert said == "radrepro/2 is champion, which radrepro/1 was\n"
+        assert client.get_model_version_by_alias("radrepro", "champion").version == "2"
+        told = tags("2", "promoted")
+        assert (told["why"], told["by"]) == ("better on June", getpass.getuser())
+        assert begun - timedelta(seconds=1) <= datetime.fromisoformat(told["at"]) <= datetime.now(UTC)
+        assert tags("1", "demoted") == told
+        assert tags("1", "promoted")["why"] == "the first"
+        with record.opened("radrepro/1") as found:
+            shown = tree.text(tree.content(found))
+        assert shown.index("promoted champion") < shown.index("demoted  champion")
+        assert f"{told['at']} by {getpass.getuser()}: better on June" in shown
+        assert not two.broken("radrepro/1")
+        assert not two.broken("radrepro/2")
+        with pytest.raises(UserError, match="radrepro/2 is champion already"):
+            promotion.promote(client, "radrepro", "champion", "again")
+        for model, alias, why in (
+            ("radrepro/1", "champion", " "),
+            ("radrepro/1", "v3", "why"),
+            ("radrepro/1", "latest", "why"),
+            ("radrepro/9", "champion", "why"),
+        ):
+            with pytest.raises(UserError):
+                promotion.promote(client, model, alias, why)
+        assert client.get_model_version_by_alias("radrepro", "champion").version == "2"
+    finally:
+        client.delete_registered_model_alias("radrepro", "champion")
 
 
 def test_what_changed_between_two_versions(two: Registered) -> None:
