@@ -1,7 +1,7 @@
 """What MLflow holds of one model version, read whole: the registry's entry, its runs, its files."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+CURVES = "curves/"
+"""Begins the names of metrics that have a step per epoch."""
+
 LINEAGE = "lineage"
 """The folder of a run's artifacts that holds the locks."""
 
@@ -34,6 +37,8 @@ class Run:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    """By name: every step and its value, in order."""
     datasets: Mapping[str, tuple[str, dict[str, Any]]]
     """By name: digest, and profile."""
     files: Path
@@ -195,6 +200,11 @@ def _run(client: "MlflowClient", identifier: str, folder: Path) -> Run:
         tags=dict(found.data.tags),
         params=dict(found.data.params),
         metrics=dict(found.data.metrics),
+        curves={
+            key: sorted((point.step, point.value) for point in client.get_metric_history(identifier, key))
+            for key in found.data.metrics
+            if key.startswith(CURVES)
+        },
         datasets={one.dataset.name: (one.dataset.digest, json.loads(one.dataset.profile or "{}")) for one in inputs},
         files=_folder(download_artifacts, found.info.artifact_uri, folder),
     )

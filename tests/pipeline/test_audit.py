@@ -274,6 +274,39 @@ def test_a_changed_parameter_or_metric_in_mlflow_is_named(model: Registered) -> 
         assert "test.auroc 0.99, evaluated 0.86" in model.broken()["metrics of run"]
 
 
+def test_a_changed_description_is_named(model: Registered) -> None:
+    with record.opened("") as found:
+        run_id = found.run.id
+    where = f"where key = 'mlflow.note.content' and run_uuid = '{run_id}'"
+    better = "update {} set {} = replace({}, 'best recipe', '{}') {}"
+    for table, column, at, named in (
+        ("model_versions", "description", "where version = 1", "description of the version"),
+        ("tags", "value", where, "description of the run"),
+    ):
+        change = better.format(table, column, column, "very best recipe", at)
+        back = f"update {table} set {column} = replace({column}, 'very best recipe', 'best recipe') {at}"
+        with _in_database(model.database, change, back):
+            assert model.broken() == {named: "it is not the text that was logged"}
+    assert not model.broken()
+
+
+def test_a_changed_point_of_a_curve_is_named(model: Registered) -> None:
+    with record.opened("") as found:
+        assert found.recipe
+        run_id, curve = found.recipe.id, dict(found.recipe.curves["curves/val_loss"])
+    assert len(curve) > 1
+    (first, value), last = next(iter(sorted(curve.items()))), max(curve)
+    where = f"where key = 'curves/val_loss' and run_uuid = '{run_id}'"
+    for table, step, was in (("metrics", first, value), ("latest_metrics", last, curve[last])):
+        change, back = (
+            f"update {table} set value = {number!r} {where} and step = {step}" for number in (was - 0.25, was)
+        )
+        with _in_database(model.database, change, back):
+            said = model.broken()[f"curves of recipe {BEST}"]
+            assert said == f"curves/val_loss: not as in models/{BEST}/history.csv"
+    assert not model.broken()
+
+
 def test_a_changed_data_set_in_mlflow_is_named(model: Registered) -> None:
     with sqlite3.connect(model.database) as database:
         ((digest,),) = database.execute("select digest from datasets where name = 'test'").fetchall()
