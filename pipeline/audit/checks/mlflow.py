@@ -120,8 +120,12 @@ def curves(record: Record, recipe: str, own: Chain) -> Iterator[Link]:
         yield Link("run", path.name, State.BROKEN, f"it is not {path} of the chain")
         return
     table = pd.read_csv(io.StringIO(text)).set_index("epoch")
-    rows = {f"{CURVES}{name}": list(table[name].dropna().items()) for name in table.columns}
-    rows = {name: points for name, points in rows.items() if points}
+    columns = {f"{CURVES}{name}": table[name].dropna() for name in table.columns}
+    rows = {
+        name: list(zip(column.index.tolist(), column.tolist(), strict=True))
+        for name, column in columns.items()
+        if len(column)
+    }
     drawn = record.recipe.curves
     last = {name: [(points[-1][0], record.recipe.metrics[name])] for name, points in rows.items() if name in drawn}
     wrong = sorted(
