@@ -81,6 +81,14 @@ class Record:
         """What upon it."""
         return self.run.text("git/changes.patch")
 
+    def evaluation(self, recipe: str) -> dict[str, Any]:
+        """How the model was judged; empty if MLflow has no sound copy of it, as 'verify' says."""
+        try:
+            found = json.loads(self.recipe.text(evaluation.path(recipe).name) if self.recipe else "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def locks(self) -> dict[str, str]:
         """The lock and ``.dvc`` files as they were, by path."""
         folder = self.run.files / LINEAGE

@@ -478,7 +478,7 @@ def test_a_promotion_is_kept_with_its_reason_on_both_versions_and_breaks_nothing
         begun = datetime.now(UTC)
         said = run("radrepro", "promote", "radrepro/2", "--why", "better on  June")
         assert said == "radrepro/2 is champion, which radrepro/1 was\n"
-        assert client.get_model_version_by_alias("radrepro", "champion").version == "2"
+        assert str(client.get_model_version_by_alias("radrepro", "champion").version) == "2"
         told = tags("2", "promoted")
         assert (told["why"], told["by"]) == ("better on June", getpass.getuser())
         assert begun - timedelta(seconds=1) <= datetime.fromisoformat(told["at"]) <= datetime.now(UTC)
@@ -500,9 +500,16 @@ def test_a_promotion_is_kept_with_its_reason_on_both_versions_and_breaks_nothing
         ):
             with pytest.raises(UserError):
                 promotion.promote(client, model, alias, why)
-        assert client.get_model_version_by_alias("radrepro", "champion").version == "2"
+        assert str(client.get_model_version_by_alias("radrepro", "champion").version) == "2"
     finally:
         client.delete_registered_model_alias("radrepro", "champion")
+
+
+def evaluation_of(version: record.Record) -> dict:
+    """As the recipe's run keeps it."""
+    assert version.recipe
+    found: dict = json.loads((version.recipe.files / "evaluation.json").read_text())
+    return found
 
 
 def test_what_changed_between_two_versions(two: Registered) -> None:
@@ -510,7 +517,12 @@ def test_what_changed_between_two_versions(two: Registered) -> None:
         content = difference.content(a, b)
     assert not content["same_model"]
     assert set(content["params"]) == {"phantom.patients", "recipes.fine_tune.lr"}
-    assert content["params"]["recipes.fine_tune.lr"] == {"a": "0.02", "b": "0.03"}
+    assert content["params"]["recipes.fine_tune.lr"] == {"a": 0.02, "b": 0.03}
+    judged = [evaluation_of(version)["test"]["auroc"] for version in (a, b)]
+    auroc = content["result"]["auroc"]
+    for which, one in zip("ab", judged, strict=True):
+        assert auroc[which] == {key: one.get(key) for key in ("value", "low", "high")}
+    assert auroc["change"] == pytest.approx(judged[1]["value"] - judged[0]["value"])
     assert set(content["code"]["files"]) == {"stages/trainer.py"}
     assert set(content["data"]["batches"]) == {"site-a", "site-b"}
     assert len(content["data"]["patients_out"]) == 2
@@ -519,6 +531,8 @@ def test_what_changed_between_two_versions(two: Registered) -> None:
     said = difference.text(content)
     assert "recipes.fine_tune.lr: 0.02 -> 0.03" in said
     assert "patients out: 2" in said
+    assert f"{judged[1]['value'] - judged[0]['value']:+.3f}" in said
+    assert said.endswith("'radrepro compare radrepro/1 radrepro/2' says whether that is more than chance")
     with record.several(["radrepro/1", "radrepro/1"]) as (a, b):
         assert "have the same chain" in difference.text(difference.content(a, b))
 
@@ -604,6 +618,11 @@ def test_the_tree_shows_each_stage_once_and_what_became_of_each_batch(model: Reg
     with record.opened("") as found:
         content = tree.content(found)
     said = tree.text(content)
+    for side in ("val", "test"):
+        judged = evaluation_of(found)[side]["auroc"]
+        assert content["auroc"][side] == {key: judged.get(key) for key in ("value", "low", "high")}
+        assert f"AUROC on {side} {found.tags[f'best.auroc.{side}']}" in said
+    assert content["changed"] is None
     assert content["sealed_by"] == run("git", "rev-parse", "HEAD").strip()
     for stage in content["stages"]:
         assert (
@@ -642,7 +661,8 @@ def test_people_are_told_what_is_broken_first_and_how_many_hold() -> None:
     said = tell.links("m/1", links)
     assert "OK     data         2 recomputed" in said
     assert "BROKEN data         c: other bytes" in said
-    assert said.endswith("m/1: 1 of 4 links are BROKEN")
+    assert said.endswith("m/1: 1 of 4 links is BROKEN")
+    assert tell.links("m/1", [links[2], *links]).endswith("m/1: 2 of 5 links are BROKEN")
     assert [verify.verdict(links[:at]) for at in (2, 3)] == [0, 1]
     assert verify.verdict([links[0], links[3]]) == 2
 
