@@ -559,8 +559,11 @@ def test_an_empty_mlflow_gets_the_complete_picture_again(
 
 
 def _told(of: Run) -> tuple[dict, ...]:
-    """Tags, parameters, metrics and data, without what this machine alone knows: the process, and what stages cost."""
-    local = ("mlflow.parentRunId", "radrepro.process", "mlflow.note", "mlflow.loggedModels")
+    """Tags, parameters, metrics and data, without what this machine alone knows: the process, and what stages cost.
+
+    A run's note tells the cost, so its hash is the machine's too.
+    """
+    local = ("mlflow.parentRunId", "radrepro.process", "mlflow.note", "description.sha256", "mlflow.loggedModels")
     tags = {key: value for key, value in of.data.tags.items() if not key.startswith(local)}
     costs = ("seconds/", "peak_mib/", "train_seconds", "train_peak_mib")
     metrics = {key: value for key, value in of.data.metrics.items() if not key.startswith(costs)}
