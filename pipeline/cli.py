@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +30,17 @@ def main() -> None:
     log = logging.getLogger("radrepro")  # not the root logger: Prefect and MLflow would speak through it too
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)
+    failed = audit.COULD_NOT_RUN if sys.argv[1:2] == ["verify"] else 1
     try:
         app()
     except UserError as error:
         typer.echo(f"radrepro: error: {' '.join(str(error).split())}", err=True)
-        sys.exit(1)
+        sys.exit(failed)
     except KeyboardInterrupt:
         sys.exit(130)  # as shells say "interrupted"
+    except Exception:  # noqa: BLE001 - said whole; only the status is ours: 1 would be 'verify' calling a model broken
+        traceback.print_exc()
+        sys.exit(failed)
 
 
 @app.callback()

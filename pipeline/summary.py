@@ -100,6 +100,12 @@ def interval(metrics: Mapping[str, Any], side: str, name: str) -> str:
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
+def estimate(metrics: Mapping[str, Any], side: str, name: str) -> dict[str, float | None] | None:
+    """``{"value": 0.912, "low": 0.88, "high": 0.941}``, each None where it is undefined; None where there is none."""
+    found = metrics.get(side, {}).get(name)
+    return {key: found.get(key) for key in ("value", "low", "high")} if found else None
+
+
 def value(metrics: Mapping[str, Any], side: str, name: str) -> str:
     """``0.912``, or ``undefined``, as an AUROC is where one class is absent."""
     found = (metrics.get(side, {}).get(name) or {}).get("value")

@@ -6,6 +6,7 @@ The last DVC stage. It reads everything from dvc.lock and the files that the loc
 the picture is complete on another machine, from DVC's cache, and against an empty MLflow server.
 """
 
+import hashlib
 import json
 import logging
 import math
@@ -21,7 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLO
 from pipeline import summary
 from pipeline.lineage import Chain
 from pipeline.serving.spec import Spec
-from pipeline.tracking import datasets, describe, models, registry, results, runs, servable, store, workspace
+from pipeline.tracking import datasets, describe, models, names, registry, results, runs, servable, store, workspace
 from pipeline.tracking.picture.page import page
 from pipeline.tracking.results import PretrainingResult, RecipeResult, Results
 from pipeline.tracking.workspace import Commit, Locks
@@ -69,7 +70,9 @@ def tell(
     """Log the pipeline run, its children and the model version; the run's id and the version's name."""
     source = {MLFLOW_GIT_COMMIT: code.commit, MLFLOW_GIT_BRANCH: code.branch, MLFLOW_SOURCE_NAME: "dvc repro"}
     source = {key: value for key, value in source.items() if value}
-    tags = describe.run_tags(found, locks, code) | source | {MLFLOW_RUN_NOTE: describe.run(found, locks, code)}
+    note = describe.run(found, locks, code)
+    tags = describe.run_tags(found, locks, code) | source | {MLFLOW_RUN_NOTE: note}
+    tags[names.DESCRIPTION] = hashlib.sha256(note.encode()).hexdigest()
     data = datasets.inputs(found.cohort, found.cohort_file)
     title = os.environ.get("DVC_EXP_NAME") or f"{found.best.name} {locks.chain.sha256[:8]}"
     with runs.run(client, experiment, title, tags) as parent:

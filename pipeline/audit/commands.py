@@ -1,4 +1,4 @@
-"""The commands `radrepro audit`, `verify`, `rebuild` and `diff`. Each imports what it needs when it runs."""
+"""The commands `radrepro audit`, `verify`, `rebuild`, `diff` and `promote`. Each imports what it needs when it runs."""
 
 import json
 import sys
@@ -17,10 +17,13 @@ Paths = Annotated[
     bool, typer.Option("--paths", help="Name files within a batch. For the data's owner: paths can hold names.")
 ]
 
+COULD_NOT_RUN = 3
+"""Exit status of `verify` where nothing was verified: 1 says that a link is broken."""
+
 
 def register(app: typer.Typer) -> None:
     """Add them to ``app``."""
-    for command in (audit, verify, rebuild, diff):
+    for command in (audit, verify, rebuild, diff, promote):
         app.command()(command)
 
 
@@ -48,7 +51,10 @@ def verify(
     paths: Paths = False,
     as_json: Json = False,
 ) -> None:
-    """Recompute every hash from a registered model to the DICOM. Exit status: 0 all hold, 1 broken, 2 not all here."""
+    """Recompute every hash from a registered model to the DICOM.
+
+    Exit status: 0 all hold, 1 broken, 2 not all here, 3 it could not run.
+    """
     from pipeline.audit import record, tell  # noqa: PLC0415
     from pipeline.audit.verify import verdict  # noqa: PLC0415
     from pipeline.audit.verify import verify as recompute  # noqa: PLC0415
@@ -86,6 +92,19 @@ def diff(
     with record.several([model_a, model_b]) as (a, b):
         content = difference.content(a, b)
     _say(content, difference.text(content), as_json=as_json)
+
+
+def promote(
+    model: Annotated[str, typer.Argument(help="The version: NAME/version or NAME@alias; NAME alone as in 'audit'.")],
+    why: Annotated[str, typer.Option(help="The reason, kept with the version for whoever audits it.")],
+    alias: Annotated[str, typer.Option(help="What it becomes.")] = "champion",
+) -> None:
+    """Make a registered version the champion, and keep who did it, when and why, on it and on the one before."""
+    from pipeline.audit import record  # noqa: PLC0415
+    from pipeline.tracking import promotion  # noqa: PLC0415
+
+    with record.connected() as client:
+        typer.echo(promotion.promote(client, model, alias, why))
 
 
 def _say(content: Any, words: str, *, as_json: bool) -> None:

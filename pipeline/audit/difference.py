@@ -12,7 +12,7 @@ from pipeline.audit import contents, tree
 from pipeline.audit.contents import Contents
 from pipeline.audit.record import Record
 from pipeline.lineage import Chain
-from stages.artifacts import cohort, evaluation
+from stages.artifacts import cohort
 from stages.artifacts.cohort import Cohort
 
 _SHOWN = 10
@@ -29,9 +29,9 @@ def content(a: Record, b: Record) -> dict[str, Any]:
         "same_chain": chains[0].sha256 == chains[1].sha256,
         "recipe": _pair(a.tags.get("best.recipe"), b.tags.get("best.recipe")),
         "data": _data(a, b, *chains),
-        "params": _mappings(dict(a.run.params), dict(b.run.params)),
+        "params": _mappings(_typed(a.run.params), _typed(b.run.params)),
         "code": {
-            "commit": _pair(a.commit, b.commit),
+            "commit": _pair(a.commit or None, b.commit or None),
             "files": _mappings(
                 *[{file.path: file.md5 for stage in one.stages for file in stage.code} for one in chains]
             ),
@@ -56,11 +56,14 @@ def text(content: dict[str, Any]) -> str:
         lines += _changes(name, found)
     commits = content["code"]["commit"]
     lines += _changes("code", content["code"]["files"])
-    if commits["a"] != commits["b"] and content["code"]["files"]:
+    if commits["a"] and commits["b"] and commits["a"] != commits["b"] and content["code"]["files"]:
         lines.append(f"             git diff {commits['a'][:12]} {commits['b'][:12]} -- stages pipeline")
     lines += _changes("environment", content["environment"])
-    rows = [[name, one["a"], one["b"], one["change"]] for name, one in content["result"].items()]
-    return "\n".join([*lines, "", words.table(["test", content["a"], content["b"], "change"], rows)])
+    rows = [_result(name, one) for name, one in content["result"].items()]
+    lines += ["", words.table(["test", content["a"], content["b"], "change"], rows)]
+    return "\n".join(
+        [*lines, "", f"'radrepro compare {content['a']} {content['b']}' says whether that is more than chance"]
+    )
 
 
 def _pair(a: Any, b: Any) -> dict[str, Any]:
@@ -77,9 +80,13 @@ def _changes(name: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return [f"{name:<12} the same"]
     lines = [f"{name:<12} {len(found)} changed"]
     for key, one in list(found.items())[:_SHOWN]:
-        a, b = ("-" if value is None else str(value)[:40] for value in (one["a"], one["b"]))
+        a, b = ("-" if value is None else _plain(value)[:40] for value in (one["a"], one["b"]))
         lines.append(f"  {key}: {a} -> {b}")
     return [*lines, f"  ... {len(found) - _SHOWN} more: --json"] if len(found) > _SHOWN else lines
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _packages(record: Record) -> dict[str, str]:
@@ -145,22 +152,33 @@ def _cohort(record: Record, own: Chain) -> Cohort | None:
     return Cohort.read(path) if path else None
 
 
-def _results(a: Record, b: Record) -> dict[str, dict[str, str]]:
-    """Each metric on test with its interval, and how much its value changed."""
-    judged = []
-    for record in (a, b):
-        name = evaluation.path(record.tags.get("best.recipe", "")).name
-        try:
-            judged.append(json.loads(record.recipe.text(name) if record.recipe else "{}"))
-        except ValueError:
-            judged.append({})  # 'verify' says that it is gone
+def _results(a: Record, b: Record) -> dict[str, dict[str, Any]]:
+    """Each metric on test, ``value``, ``low`` and ``high``, and how much the value changed; None for none."""
+    judged = [record.evaluation(record.tags.get("best.recipe", "")) for record in (a, b)]
     found = {}
     names = [name for one in judged for name, value in one.get("test", {}).items() if isinstance(value, dict)]
     for name in dict.fromkeys(names):
-        values = [one.get("test", {}).get(name, {}).get("value") for one in judged]
-        if all(value is None for value in values):
+        pair = [summary.estimate(one, "test", name) for one in judged]
+        values = [one["value"] if one else None for one in pair]
+        if values[0] is None and values[1] is None:
             continue
-        change = f"{values[1] - values[0]:+.3f}" if None not in values else ""
-        shown = [summary.interval(one, "test", name) for one in judged]
-        found[name] = {"a": shown[0], "b": shown[1], "change": change}
+        change = None if values[0] is None or values[1] is None else values[1] - values[0]
+        found[name] = {**_pair(*pair), "change": change}
+    return found
+
+
+def _result(name: str, found: Mapping[str, Any]) -> list[str]:
+    """A metric's row for people."""
+    shown = [summary.interval({"test": {name: found[which]}}, "test", name) for which in ("a", "b")]
+    return [name, *shown, "" if found["change"] is None else f"{found['change']:+.3f}"]
+
+
+def _typed(params: Mapping[str, str]) -> dict[str, Any]:
+    """MLflow keeps parameters as text: numbers, lists and none as what they were in params.yaml."""
+    found: dict[str, Any] = {}
+    for key, said in params.items():
+        try:
+            found[key] = json.loads(said)
+        except ValueError:
+            found[key] = said
     return found

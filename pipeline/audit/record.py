@@ -1,7 +1,7 @@
 """What MLflow holds of one model version, read whole: the registry's entry, its runs, its files."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+CURVES = "curves/"
+"""Begins the names of metrics that have a step per epoch."""
+
 LINEAGE = "lineage"
 """The folder of a run's artifacts that holds the locks."""
 
@@ -34,6 +37,8 @@ class Run:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    """By name: every step and its value, in order."""
     datasets: Mapping[str, tuple[str, dict[str, Any]]]
     """By name: digest, and profile."""
     files: Path
@@ -75,6 +80,14 @@ class Record:
     def patch(self) -> str:
         """What upon it."""
         return self.run.text("git/changes.patch")
+
+    def evaluation(self, recipe: str) -> dict[str, Any]:
+        """How the model was judged; empty if MLflow has no sound copy of it, as 'verify' says."""
+        try:
+            found = json.loads(self.recipe.text(evaluation.path(recipe).name) if self.recipe else "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def locks(self) -> dict[str, str]:
         """The lock and ``.dvc`` files as they were, by path."""
@@ -143,15 +156,22 @@ def opened(spec: str) -> Iterator[Record]:
 @contextmanager
 def several(specs: list[str]) -> Iterator[list[Record]]:
     """As :func:`opened`, of some versions at once."""
+    with TemporaryDirectory() as folder, connected() as client:
+        own = params.read("track", TrackParams).model if "" in specs else ""
+        versions = [registry.find_named(client, spec or own) for spec in specs]
+        yield [_read(client, version, Path(folder) / str(at)) for at, version in enumerate(versions)]
+
+
+@contextmanager
+def connected() -> Iterator["MlflowClient"]:
+    """Talk to MLflow where it is. Raises :class:`UserError` if nothing is there: it is not made to be read."""
     address = store.uri()
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
         raise UserError(
             f"{store.shown(address)} is not here, and no model registered: run 'dvc repro', or set MLFLOW_TRACKING_URI"
         )
-    with TemporaryDirectory() as folder, store.connected() as client:
-        own = params.read("track", TrackParams).model if "" in specs else ""
-        versions = [registry.find_named(client, spec or own) for spec in specs]
-        yield [_read(client, version, Path(folder) / str(at)) for at, version in enumerate(versions)]
+    with store.connected() as client:
+        yield client
 
 
 def _read(client: "MlflowClient", found: "ModelVersion", folder: Path) -> Record:
@@ -188,6 +208,11 @@ def _run(client: "MlflowClient", identifier: str, folder: Path) -> Run:
         tags=dict(found.data.tags),
         params=dict(found.data.params),
         metrics=dict(found.data.metrics),
+        curves={
+            key: sorted((point.step, point.value) for point in client.get_metric_history(identifier, key))
+            for key in found.data.metrics
+            if key.startswith(CURVES)
+        },
         datasets={one.dataset.name: (one.dataset.digest, json.loads(one.dataset.profile or "{}")) for one in inputs},
         files=_folder(download_artifacts, found.info.artifact_uri, folder),
     )

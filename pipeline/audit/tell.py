@@ -30,7 +30,7 @@ def _line(one: Link) -> str:
 def _verdict(found: Sequence[Link]) -> str:
     counts = {state: sum(one.state is state for one in found) for state in State}
     if counts[State.BROKEN]:
-        return f"{counts[State.BROKEN]} of {len(found)} links are BROKEN"
+        return f"{counts[State.BROKEN]} of {len(found)} links {'is' if counts[State.BROKEN] == 1 else 'are'} BROKEN"
     if counts[State.ABSENT]:
         return f"nothing is broken, but {counts[State.ABSENT]} of {len(found)} links could not be recomputed here"
     return f"all {len(found)} links hold, from the registry to the DICOM"

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-from pipeline import history
+from pipeline import history, summary
 from pipeline.audit import contents
 from pipeline.audit.contents import Contents, batch_of
 from pipeline.audit.record import Record, recipe_of
 from pipeline.lineage import Chain, File, Stage, label
 from pipeline.text import size
+from pipeline.tracking import promotion
 from pipeline.tracking.describe import links
 from stages.artifacts import intake, model
 from stages.runtime import UserError
@@ -22,19 +23,21 @@ def content(record: Record) -> dict[str, Any]:
     own = record.own(whole)
     recipe = recipe_of(own)
     sealed = history.sealed_by(own.stages, own.output(model.weights_path(recipe)).md5)
+    judged = record.evaluation(recipe)
     return {
         "model": record.label,
         "aliases": list(record.aliases),
+        "promotions": promotion.read(record.tags),
         "recipe": recipe,
-        "auroc": {side: record.tags.get(f"best.auroc.{side}", "") for side in ("val", "test")},
-        "model_sha256": record.tags.get("model.sha256", ""),
+        "auroc": {side: summary.estimate(judged, side, "auroc") for side in ("val", "test")},
+        "model_sha256": record.tags.get("model.sha256"),
         "chain_sha256": own.sha256,
         "links": links(own),
         "run": record.run.id,
-        "commit": record.commit,
-        "changed": record.run.tags.get("code.changed", ""),
-        "sealed_by": sealed,
-        "sealed_at": history.date(sealed) if sealed else "",
+        "commit": record.commit or None,
+        "changed": record.run.tags.get("code.changed"),
+        "sealed_by": sealed or None,
+        "sealed_at": history.date(sealed) if sealed else None,
         "data": {name: profile for name, (_, profile) in sorted(record.run.datasets.items())},
         "batches": batches(record, own),
         "stages": own.to_json()["stages"],
@@ -47,14 +50,18 @@ def text(content: dict[str, Any]) -> str:
     aliases = f" ({', '.join(content['aliases'])})" if content["aliases"] else ""
     sealed = f"{content['sealed_by'][:_SHORT]} of {content['sealed_at']}" if content["sealed_by"] else "no commit here"
     dirty = f" with changes to {content['changed']}" if content["changed"] else ""
-    auroc = ", ".join(f"AUROC on {side} {value}" for side, value in content["auroc"].items())
+    judged = {side: {"auroc": found} for side, found in content["auroc"].items()}
+    auroc = ", ".join(f"AUROC on {side} {summary.interval(judged, side, 'auroc')}" for side in judged)
     head = [
         f"{content['model']}{aliases}: {content['recipe']}, {auroc}",
-        f"  model    sha256 {content['model_sha256']}",
+        f"  model    sha256 {content['model_sha256'] or 'unknown'}",
         f"  chain    sha256 {content['chain_sha256']}: {content['links']}",
         f"  code     commit {content['commit'] or 'outside git'}{dirty}",
         f"  sealed   {sealed}",
         f"  run      {content['run']} in MLflow",
+    ]
+    head += [
+        f"  {one['what']:<8} {one['alias']}, {one['at']} by {one['by']}: {one['why']}" for one in content["promotions"]
     ]
     for side, profile in content["data"].items():
         classes = ", ".join(f"{count} {name}" for name, count in profile.get("images_by_class", {}).items())

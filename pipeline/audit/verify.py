@@ -33,9 +33,11 @@ def verify(record: Record, *, paths: bool = False) -> list[Link]:
     store.sealed = sealed
     return [
         *mlflow.registry(record),
+        *mlflow.descriptions(record),
         *mlflow.artifacts(record.run, "run"),
         *(mlflow.artifacts(record.recipe, f"recipe {recipe}") if record.recipe else ()),
         *mlflow.metrics(record, recipe, own),
+        *mlflow.curves(record, recipe, own),
         *mlflow.weights(record, own, recipe),
         *faults,
         *locks.hashes(record, chains, whole, own),

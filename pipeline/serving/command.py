@@ -41,6 +41,8 @@ def predict(model: str, paths: Sequence[Path], form: Form, to: Path | None) -> s
     """
     if form is Form.SR and to is None:
         raise UserError("structured reports are files: say with --to which folder they go to")
+    if to is not None and form is not Form.SR:
+        _can_be_written(to)
     files = [file for path in paths for file in _files(path)]
     with tempfile.TemporaryDirectory() as name:
         with store.connected() as client:
@@ -96,7 +98,17 @@ def answers(fetched: fetch.Fetched, files: Sequence[str]) -> Iterator[Rows]:
 def _files(path: Path) -> list[str]:
     if path.is_dir():
         return [f"{path}/{name}" for name in tree.entries(path)]
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
     return [str(path)]
+
+
+def _can_be_written(to: Path) -> None:
+    """Before any work. Raises :class:`UserError` if it cannot."""
+    if not to.parent.is_dir():
+        raise UserError(f"--to {to}: there is no folder {to.parent}: make it first")
+    if to.is_dir():
+        raise UserError(f"--to {to} is a folder: name a file in it")
 
 
 def _told(asked: Iterator[tuple[str, Rows]]) -> Iterator[tuple[str, Rows]]:

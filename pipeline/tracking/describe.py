@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline import summary, text
@@ -24,13 +25,15 @@ _SHORT = 8  # characters of a hash in a table; whole hashes are in the tags and 
 
 def run(results: Results, locks: Locks, code: Commit) -> str:
     """The pipeline run: the recipes compared, the data, the whole chain."""
-    head = "\n\n".join([_verdict(results), _comparison(results), _data(results), _provenance(locks.chain, code)])
+    head = "\n\n".join(
+        [_verdict(results), _comparison(results), _data(results), _provenance("Pipeline's chain", locks.chain, code)]
+    )
     return f"{head}\n\n{_chain(locks.chain, RUN_LIMIT - len(head) - 2)}"
 
 
 def version(results: Results, chain: Chain, code: Commit) -> str:
     """The model version: how good it is, and what it rests on (``chain`` is its own)."""
-    head = "\n\n".join([_verdict(results), _data(results), _provenance(chain, code)])
+    head = "\n\n".join([_verdict(results), _data(results), _provenance("Model's chain", chain, code)])
     return f"{head}\n\n{_chain(chain, VERSION_LIMIT - len(head) - 2)}"
 
 
@@ -107,12 +110,12 @@ def _came_in(counts: Counts) -> str:
     return f"Of {intake.words(counts)}{f': {reasons}' if reasons else ''}."
 
 
-def _provenance(chain: Chain, code: Commit) -> str:
+def _provenance(name: str, chain: Chain, code: Commit) -> str:
     where = f"commit `{code.commit}`" if code.commit else "code outside git"
     if code.dirty:
         where += f" **with {len(code.changed) + code.others} changed files** (git/changes.patch)"
     return (
-        f"Chain `{chain.sha256}` on {where}. {len(chain.stages)} stages; dependencies: {links(chain)}. Below are the "
+        f"{name} `{chain.sha256}` on {where}. {len(chain.stages)} stages; dependencies: {links(chain)}. Below are the "
         f"first {_SHORT} characters of each hash (files: DVC's MD5; code, params: SHA-256); whole they are in the tags "
         "and in lineage.json."
     )
@@ -124,10 +127,11 @@ def _chain(chain: Chain, room: int) -> str:
         _row(stage, _files_cell(stage.inputs, sizes=True), _files_cell(stage.outputs, sizes=True))
         for stage in chain.stages
     ]
+    gathered = [_row(stage, _gathered(stage.inputs), _gathered(stage.outputs)) for stage in chain.stages]
     detailed = [_row(stage, _files_cell(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     outputs = [_row(stage, _count(stage.inputs), _files_cell(stage.outputs)) for stage in chain.stages]
     folded = [_folded(stages) for stages in _families(chain)]
-    for rows in (sized, detailed, outputs, folded):
+    for rows in (sized, gathered, detailed, outputs, folded):
         table = _table(["stage", "code", "params", "reads", "writes"], rows)
         if len(table) <= room:
             return table
@@ -162,6 +166,20 @@ def _family(stage: Stage) -> str:
 def _files_cell(files: Sequence[File], *, sizes: bool = False) -> str:
     said = {file: f" {text.size(file.size)}" for file in files if sizes and file.size is not None}
     return "<br>".join(f"{file.path} `{file.md5[:_SHORT]}`{said.get(file, '')}" for file in files)
+
+
+def _gathered(files: Sequence[File]) -> str:
+    """With sizes, and the plots of a folder in one line: what is drawn of a model is the first that can be left out."""
+    folders: dict[str, list[File]] = {}
+    for file in files:
+        folders.setdefault(str(PurePosixPath(file.path).parent), []).append(file)
+    plots = {folder: those for folder, those in folders.items() if folder.endswith("/plots") and len(those) > 1}
+    others = [file for file in files if str(PurePosixPath(file.path).parent) not in plots]
+    lines = [
+        f"{folder}/ ({len(those)} files) {text.size(sum(file.size or 0 for file in those))}"
+        for folder, those in plots.items()
+    ]
+    return "<br>".join([*([_files_cell(others, sizes=True)] if others else []), *lines])
 
 
 def _count(files: Sequence[File]) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Container
 LIMIT = 250
 """Characters."""
 
+DESCRIPTION = "description.sha256"
+"""The tag of a version, and of a run, that holds the hash of the text on its page."""
+
 _ROOM = 4  # for what tells two names apart
 
 

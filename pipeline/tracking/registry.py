@@ -1,5 +1,6 @@
 """The model registry: the best recipe's model as a version that shows its chain."""
 
+import hashlib
 import json
 import logging
 import re
@@ -11,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline import history, lineage
-from pipeline.tracking import describe, store
+from pipeline.tracking import describe, names, store
 from stages.artifacts import evaluation, model
 from stages.runtime import UserError
 
@@ -85,12 +86,13 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    kept = description[: describe.VERSION_LIMIT]
     return client.create_model_version(
         name,
         source=f"models:/{logged}",
         run_id=run,
-        tags=dict(tags),
-        description=description[: describe.VERSION_LIMIT],
+        tags={**tags, names.DESCRIPTION: hashlib.sha256(kept.encode()).hexdigest()},
+        description=kept,
         model_id=logged,
     )
 

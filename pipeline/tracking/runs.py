@@ -30,7 +30,7 @@ def run(
     client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None
 ) -> Iterator[str]:
     """A run's id; the run ends FINISHED, FAILED if the block raises, or KILLED if it is interrupted."""
-    whose = {_PROCESS_TAG: _this_process(), MLFLOW_USER: _user(), **({MLFLOW_PARENT_RUN_ID: parent} if parent else {})}
+    whose = {_PROCESS_TAG: _this_process(), MLFLOW_USER: user(), **({MLFLOW_PARENT_RUN_ID: parent} if parent else {})}
     identifier = client.create_run(experiment, run_name=name, tags=whose).info.run_id
     status = "FAILED"
     try:
@@ -109,5 +109,6 @@ def _is_dead(process: str) -> bool:
         return True
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this process, as the machine calls them."""
     return psutil.Process().username()

@@ -1,5 +1,6 @@
 """`radrepro audit`, `verify`, `diff`, `rebuild` on a small project: real git, DVC, MLflow; each link tampered with."""
 
+import getpass
 import json
 import os
 import shutil
@@ -8,15 +9,17 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 
 from pipeline import history, track
 from pipeline.audit import difference, rebuilding, record, tell, tree, verify
 from pipeline.audit.links import Link, State
-from pipeline.tracking import workspace
+from pipeline.tracking import promotion, workspace
 from pipeline.tracking.workspace import md5
 from stages.runtime import UserError
 from tests.pipeline.conftest import _enter, run
@@ -221,6 +224,23 @@ def test_an_artifact_that_is_gone_or_was_added_is_named(model: Registered) -> No
     assert not model.broken()
 
 
+def test_the_mark_that_mlflow_leaves_when_it_serves_a_version_is_no_fault(model: Registered) -> None:
+    folder = _artifacts(model)["model: MLmodel"].parent
+    mark = folder / "registered_model_meta"
+    download_artifacts(artifact_uri="models:/radrepro/1", tracking_uri=f"sqlite:///{model.database}")
+    assert mark.read_text() == "model_name: radrepro\nmodel_version: '1'\n", "as MLflow writes it"
+    try:
+        assert not model.broken()
+        for wrong in ("model_name: radrepro\nmodel_version: '2'\n", "model_name: other\nmodel_version: '1'\n"):
+            mark.write_text(wrong)
+            assert model.broken() == {"registered_model_meta": "it does not name radrepro/1 alone"}
+        for wrong in ("model_name: radrepro\nmodel_version: '1'\ncode: x\n", "", "- 1\n", "{", "\0"):
+            mark.write_text(wrong)
+            assert list(model.broken()) == ["registered_model_meta"]
+    finally:
+        mark.unlink()
+
+
 @pytest.mark.parametrize(
     "key",
     ["model.sha256", "chain.sha256", "code.commit", "data.images", "best.auroc.test", "dvc.out.data/cohort.parquet"],
@@ -252,6 +272,39 @@ def test_a_changed_parameter_or_metric_in_mlflow_is_named(model: Registered) -> 
     change, back = (f"update latest_metrics set value = {value} {where}" for value in (0.99, 0.86))
     with _in_database(model.database, change, back):
         assert "test.auroc 0.99, evaluated 0.86" in model.broken()["metrics of run"]
+
+
+def test_a_changed_description_is_named(model: Registered) -> None:
+    with record.opened("") as found:
+        run_id = found.run.id
+    where = f"where key = 'mlflow.note.content' and run_uuid = '{run_id}'"
+    better = "update {} set {} = replace({}, 'best recipe', '{}') {}"
+    for table, column, at, named in (
+        ("model_versions", "description", "where version = 1", "description of the version"),
+        ("tags", "value", where, "description of the run"),
+    ):
+        change = better.format(table, column, column, "very best recipe", at)
+        back = f"update {table} set {column} = replace({column}, 'very best recipe', 'best recipe') {at}"
+        with _in_database(model.database, change, back):
+            assert model.broken() == {named: "it is not the text that was logged"}
+    assert not model.broken()
+
+
+def test_a_changed_point_of_a_curve_is_named(model: Registered) -> None:
+    with record.opened("") as found:
+        assert found.recipe
+        run_id, curve = found.recipe.id, dict(found.recipe.curves["curves/val_loss"])
+    assert len(curve) > 1
+    (first, value), last = next(iter(sorted(curve.items()))), max(curve)
+    where = f"where key = 'curves/val_loss' and run_uuid = '{run_id}'"
+    for table, step, was in (("metrics", first, value), ("latest_metrics", last, curve[last])):
+        change, back = (
+            f"update {table} set value = {number!r} {where} and step = {step}" for number in (was - 0.25, was)
+        )
+        with _in_database(model.database, change, back):
+            said = model.broken()[f"curves of recipe {BEST}"]
+            assert said == f"curves/val_loss: not as in models/{BEST}/history.csv"
+    assert not model.broken()
 
 
 def test_a_changed_data_set_in_mlflow_is_named(model: Registered) -> None:
@@ -413,12 +466,63 @@ def test_the_newest_version_is_meant_unless_there_is_a_champion(two: Registered)
             pass
 
 
+def test_a_promotion_is_kept_with_its_reason_on_both_versions_and_breaks_nothing(two: Registered) -> None:
+    client = _client(two.path)
+
+    def tags(version: str, what: str) -> dict[str, str]:
+        kept = client.get_model_version("radrepro", version).tags
+        return {key.removeprefix(f"{what}.champion."): kept[key] for key in kept if key.startswith(f"{what}.")}
+
+    try:
+        run("radrepro", "promote", "radrepro/1", "--why", "the first")
+        begun = datetime.now(UTC)
+        said = run("radrepro", "promote", "radrepro/2", "--why", "better on  June")
+        assert said == "radrepro/2 is champion, which radrepro/1 was\n"
+        assert str(client.get_model_version_by_alias("radrepro", "champion").version) == "2"
+        told = tags("2", "promoted")
+        assert (told["why"], told["by"]) == ("better on June", getpass.getuser())
+        assert begun - timedelta(seconds=1) <= datetime.fromisoformat(told["at"]) <= datetime.now(UTC)
+        assert tags("1", "demoted") == told
+        assert tags("1", "promoted")["why"] == "the first"
+        with record.opened("radrepro/1") as found:
+            shown = tree.text(tree.content(found))
+        assert shown.index("promoted champion") < shown.index("demoted  champion")
+        assert f"{told['at']} by {getpass.getuser()}: better on June" in shown
+        assert not two.broken("radrepro/1")
+        assert not two.broken("radrepro/2")
+        with pytest.raises(UserError, match="radrepro/2 is champion already"):
+            promotion.promote(client, "radrepro", "champion", "again")
+        for model, alias, why in (
+            ("radrepro/1", "champion", " "),
+            ("radrepro/1", "v3", "why"),
+            ("radrepro/1", "latest", "why"),
+            ("radrepro/9", "champion", "why"),
+        ):
+            with pytest.raises(UserError):
+                promotion.promote(client, model, alias, why)
+        assert str(client.get_model_version_by_alias("radrepro", "champion").version) == "2"
+    finally:
+        client.delete_registered_model_alias("radrepro", "champion")
+
+
+def evaluation_of(version: record.Record) -> dict:
+    """As the recipe's run keeps it."""
+    assert version.recipe
+    found: dict = json.loads((version.recipe.files / "evaluation.json").read_text())
+    return found
+
+
 def test_what_changed_between_two_versions(two: Registered) -> None:
     with record.several(["radrepro/1", "radrepro/2"]) as (a, b):
         content = difference.content(a, b)
     assert not content["same_model"]
     assert set(content["params"]) == {"phantom.patients", "recipes.fine_tune.lr"}
-    assert content["params"]["recipes.fine_tune.lr"] == {"a": "0.02", "b": "0.03"}
+    assert content["params"]["recipes.fine_tune.lr"] == {"a": 0.02, "b": 0.03}
+    judged = [evaluation_of(version)["test"]["auroc"] for version in (a, b)]
+    auroc = content["result"]["auroc"]
+    for which, one in zip("ab", judged, strict=True):
+        assert auroc[which] == {key: one.get(key) for key in ("value", "low", "high")}
+    assert auroc["change"] == pytest.approx(judged[1]["value"] - judged[0]["value"])
     assert set(content["code"]["files"]) == {"stages/trainer.py"}
     assert set(content["data"]["batches"]) == {"site-a", "site-b"}
     assert len(content["data"]["patients_out"]) == 2
@@ -427,6 +531,8 @@ def test_what_changed_between_two_versions(two: Registered) -> None:
     said = difference.text(content)
     assert "recipes.fine_tune.lr: 0.02 -> 0.03" in said
     assert "patients out: 2" in said
+    assert f"{judged[1]['value'] - judged[0]['value']:+.3f}" in said
+    assert said.endswith("'radrepro compare radrepro/1 radrepro/2' says whether that is more than chance")
     with record.several(["radrepro/1", "radrepro/1"]) as (a, b):
         assert "have the same chain" in difference.text(difference.content(a, b))
 
@@ -512,6 +618,11 @@ def test_the_tree_shows_each_stage_once_and_what_became_of_each_batch(model: Reg
     with record.opened("") as found:
         content = tree.content(found)
     said = tree.text(content)
+    for side in ("val", "test"):
+        judged = evaluation_of(found)[side]["auroc"]
+        assert content["auroc"][side] == {key: judged.get(key) for key in ("value", "low", "high")}
+        assert f"AUROC on {side} {found.tags[f'best.auroc.{side}']}" in said
+    assert content["changed"] is None
     assert content["sealed_by"] == run("git", "rev-parse", "HEAD").strip()
     for stage in content["stages"]:
         assert (
@@ -550,16 +661,21 @@ def test_people_are_told_what_is_broken_first_and_how_many_hold() -> None:
     said = tell.links("m/1", links)
     assert "OK     data         2 recomputed" in said
     assert "BROKEN data         c: other bytes" in said
-    assert said.endswith("m/1: 1 of 4 links are BROKEN")
+    assert said.endswith("m/1: 1 of 4 links is BROKEN")
+    assert tell.links("m/1", [links[2], *links]).endswith("m/1: 2 of 5 links are BROKEN")
     assert [verify.verdict(links[:at]) for at in (2, 3)] == [0, 1]
     assert verify.verdict([links[0], links[3]]) == 2
 
 
 def test_without_mlflow_there_is_one_line(fresh: Path) -> None:
     done = subprocess.run(["radrepro", "verify"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3, "nothing was verified, which is not to say that a link is broken"
     assert "mlflow.db is not here, and no model registered: run 'dvc repro'" in done.stderr
     assert not Path("mlflow.db").exists()
+    done = subprocess.run(["radrepro", "verify"], cwd=fresh.parent, capture_output=True, text=True, check=False)
+    assert (done.returncode, "dvc.yaml is not here" in done.stderr) == (3, True)
+    done = subprocess.run(["radrepro", "audit"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
 
 
 # --- git's side

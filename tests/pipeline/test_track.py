@@ -24,6 +24,7 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from pipeline import lineage, summary, track
+from pipeline.lineage import File
 from pipeline.serving import packing
 from pipeline.serving.spec import Spec
 from pipeline.tracking import datasets, describe, results, runs, store, workspace
@@ -489,6 +490,19 @@ def test_the_graph_shows_every_stage_and_hash_and_needs_nothing_else(tracked: Pi
     assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
 
 
+def test_the_pipelines_chain_and_the_models_are_called_by_their_names(tracked: Picture) -> None:
+    run, version = tracked.parent.data.tags, tracked.versions[0]
+    assert run["chain.sha256"] != version.tags["chain.sha256"]
+    pipelines, models = (
+        f"Pipeline's chain {{}}{run['chain.sha256']}",
+        f"Model's chain {{}}{version.tags['chain.sha256']}",
+    )
+    assert pipelines.format("`") in run["mlflow.note.content"]
+    assert models.format("`") in version.description
+    assert pipelines.format("<code>") in tracked.read("lineage.html")
+    assert models.format("<code>") in tracked.read("lineage.html")
+
+
 # --- once more
 
 
@@ -545,8 +559,11 @@ def test_an_empty_mlflow_gets_the_complete_picture_again(
 
 
 def _told(of: Run) -> tuple[dict, ...]:
-    """Tags, parameters, metrics and data, without what this machine alone knows: the process, and what stages cost."""
-    local = ("mlflow.parentRunId", "radrepro.process", "mlflow.note", "mlflow.loggedModels")
+    """Tags, parameters, metrics and data, without what this machine alone knows: the process, and what stages cost.
+
+    A run's note tells the cost, so its hash is the machine's too.
+    """
+    local = ("mlflow.parentRunId", "radrepro.process", "mlflow.note", "description.sha256", "mlflow.loggedModels")
     tags = {key: value for key, value in of.data.tags.items() if not key.startswith(local)}
     costs = ("seconds/", "peak_mib/", "train_seconds", "train_peak_mib")
     metrics = {key: value for key, value in of.data.metrics.items() if not key.startswith(costs)}
@@ -711,6 +728,19 @@ def test_the_chain_is_told_in_the_room_that_mlflow_gives(project: Path, batches:
     assert told.splitlines()[-1].endswith("|")
     assert (ingest.outputs[0].md5[:8] in told) == (batches == 1)
     assert ("ingest x 400" in told) == (batches == 400)
+
+
+def test_where_room_is_short_the_plots_are_told_together_before_any_other_hash_or_size(project: Path) -> None:
+    evaluate = next(stage for stage in workspace.locks().chain.stages if stage.label == f"evaluate@{BEST}")
+    plots = tuple(File(f"reports/plots/{name}.csv", f"{name}" * 32, 1000) for name in "abc")
+    others = (File("reports/plots.csv", "d" * 32, 2000), File("reports/report.html", "e" * 32, 3000))
+    chain = lineage.chain([replace(evaluate, inputs=(), outputs=(*plots, *others))], lambda _: None)
+    whole = describe._chain(chain, 3000)
+    assert all(f"reports/plots/{name}.csv `{name * 8}` 1.0 kB" in whole for name in "abc")
+    short = describe._chain(chain, len(whole) - 1)
+    assert "reports/plots.csv `dddddddd` 2.0 kB<br>reports/report.html `eeeeeeee` 3.0 kB" in short
+    assert "<br>reports/plots/ (3 files) 3.0 kB" in short
+    assert "aaaaaaaa" not in short
 
 
 def test_names_that_mlflow_refuses_are_mended_and_long_values_cut() -> None:

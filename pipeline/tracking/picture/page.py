@@ -14,7 +14,8 @@ _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 def page(chain: Chain, last: str) -> str:
     """An HTML file. ``last`` names the stage whose chain is the model's own: what else there is stands back."""
-    own = {stage.name for stage in chain.upstream(last).stages}
+    models = chain.upstream(last)
+    own = {stage.name for stage in models.stages}
     drawing = draw(chain)
     boxes = [
         {
@@ -37,6 +38,7 @@ def page(chain: Chain, last: str) -> str:
         lines=lines,
         joins={join.name: join.value for join in Join},
         chain=chain.sha256,
+        own=models.sha256,
         count=len(chain.stages),
         width=drawing.width,
         height=drawing.height,

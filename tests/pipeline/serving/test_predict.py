@@ -85,11 +85,24 @@ def test_a_structured_report_for_every_file(mlflow_here: Registered, workspace: 
 def test_if_every_file_is_refused_that_is_an_error(
     mlflow_here: Registered, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    letter = workspace / "letter"
+    letter.write_text("to whom it may concern")
     with pytest.raises(UserError, match="tiny/1 has no answer: every file was refused"):
-        command.predict("tiny", [workspace / "absent"], Form.JSON, None)
+        command.predict("tiny", [letter], Form.JSON, None)
     told = capsys.readouterr()
-    assert "UNREADABLE (FileNotFoundError)" in told.err
-    assert json.loads(told.out)[0]["refused"].startswith("UNREADABLE")
+    assert "NOT_DICOM" in told.err
+    assert json.loads(told.out)[0]["refused"].startswith("NOT_DICOM")
+
+
+def test_what_is_not_there_is_said_before_any_work(workspace: Path) -> None:
+    """No model is asked for: there is none of this name."""
+    with pytest.raises(UserError, match=r"absent: no such file$"):
+        command.predict("none", [workspace / "absent"], Form.JSON, None)
+    for form in (Form.JSON, Form.CSV):
+        with pytest.raises(UserError, match=r"there is no folder .*nowhere: make it first"):
+            command.predict("none", [workspace], form, workspace / "nowhere/x")
+        with pytest.raises(UserError, match="is a folder: name a file in it"):
+            command.predict("none", [workspace], form, workspace)
 
 
 def test_the_models_own_code_answers_and_not_what_the_code_has_become(
