@@ -140,6 +140,7 @@ def test_the_same_model_is_no_different() -> None:
     assert paired.mcnemar(first, first, (CUTS, CUTS), drawn) == {"only_first": 0, "only_second": 0, "p": None}
 
 
+@settings(max_examples=30, deadline=None)
 @given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     expected = multipletests(p_values, method="holm")[1]
