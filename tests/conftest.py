@@ -1,8 +1,6 @@
 """Shared fixtures: the development data beside the repository, and a workspace to run stages in."""
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +27,3 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one: stages read and write paths relative to the repository's top."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _mlflow_stays_in_its_module() -> Iterator[None]:
-    """MLflow keeps the address that was set last, in the environment too: the next module would write to it."""
-    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
-    yield
-    if "mlflow" in sys.modules:
-        import mlflow  # noqa: PLC0415 - 2 s, for tests that have it
-
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # as before the first was set
-        mlflow.set_registry_uri(None)  # type: ignore[arg-type]
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value

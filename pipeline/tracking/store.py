@@ -68,7 +68,6 @@ def connected() -> Iterator["MlflowClient"]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # they read their own files, in no time
 
-    import mlflow  # noqa: PLC0415 - 2 s; only what talks to MLflow pays for it
     import requests  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -76,13 +75,12 @@ def connected() -> Iterator["MlflowClient"]:
     for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("urllib3", "ERROR")):
         logging.getLogger(name).setLevel(level)
     address = uri()
-    mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI", address))
     try:
-        with _environment(_FIRST_ANSWER):
-            client = _first_answer(address)
-        with _environment(_LATER_ANSWERS):
-            yield client
+        with _addressed(address):
+            with _environment(_FIRST_ANSWER):
+                client = _first_answer(address)
+            with _environment(_LATER_ANSWERS):
+                yield client
     except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
         raise UserError(_explain(address, error)) from error
 
@@ -134,6 +132,25 @@ def _answering() -> "MlflowClient":
     client = MlflowClient()
     client.search_experiments(max_results=1)
     return client
+
+
+@contextmanager
+def _addressed(address: str) -> Iterator[None]:
+    """MLflow's address, as long as the block: it also sets the environment, where whatever is started next finds it."""
+    import mlflow  # noqa: PLC0415 - 2 s; only what talks to MLflow pays for it
+
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or address)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # as if it had never been set
+        mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -2,35 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.e2e.conftest import Clone
+from tests.tampering import flipped
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def _verify(clone: Clone) -> dict:
     return json.loads(clone.run("radrepro", "verify", "radrepro", "--json", check=False).stdout)
-
-
-@contextmanager
-def _flipped(path: Path, at: int) -> Iterator[None]:
-    before, mode = path.read_bytes(), path.stat().st_mode
-    changed = bytearray(before)
-    changed[at] ^= 1
-    path.chmod(0o644)
-    path.write_bytes(bytes(changed))
-    try:
-        yield
-    finally:
-        path.write_bytes(before)
-        path.chmod(mode)
 
 
 def test_every_link_holds_from_the_registry_to_the_dicom(built: Clone) -> None:
@@ -49,7 +33,7 @@ def test_a_bit_flipped_in_a_real_file_is_named(built: Clone, path: str) -> None:
     whole = built.path / path
     if whole.is_dir():
         whole = max((one for one in whole.rglob("*") if one.is_file()), key=lambda one: one.stat().st_size)
-    with _flipped(whole, whole.stat().st_size // 2):
+    with flipped(whole, whole.stat().st_size // 2):
         broken = [link["name"] for link in _verify(built)["links"] if link["state"] == "BROKEN"]
     folders = {"data/images/site-a/pixels.npy": "data/images/site-a", "stages/finetune/descent.py": "stages/finetune"}
     assert broken == [folders.get(path, path)]
@@ -79,7 +63,7 @@ def test_an_images_way_in_is_the_one_that_the_files_tell(built: Clone) -> None:
     assert short["key"] == row["image"]
 
     path = built.path / "data/raw" / row["batch"] / steps["DICOM"]["facts"]["path"]
-    with _flipped(path, len(raw) - 20):
+    with flipped(path, len(raw) - 20):
         assert _way(built, row["image"])["steps"]["DICOM"]["says"].startswith("BROKEN")
 
 

@@ -23,6 +23,7 @@ from pipeline.tracking import promotion, workspace
 from pipeline.tracking.workspace import md5
 from stages.runtime import UserError
 from tests.pipeline.conftest import _enter, run
+from tests.tampering import flipped
 
 BEST = "fine_tune"
 
@@ -64,28 +65,6 @@ def _registered(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Regist
 def model(_registered: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
     _enter(_registered.path, monkeypatch)
     return _registered
-
-
-@pytest.fixture(autouse=True)
-def _its_own_mlflow() -> Iterator[None]:
-    yield
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        os.environ.pop(name, None)
-
-
-@contextmanager
-def _flipped(path: Path, at: int = -2) -> Iterator[None]:
-    """One byte of a file has one bit that was not there."""
-    before, mode = path.read_bytes(), path.stat().st_mode
-    changed = bytearray(before)
-    changed[at] ^= 1
-    path.chmod(0o644)
-    path.write_bytes(bytes(changed))
-    try:
-        yield
-    finally:
-        path.write_bytes(before)
-        path.chmod(mode)
 
 
 @contextmanager
@@ -153,7 +132,7 @@ def test_nothing_is_written_by_it(model: Registered) -> None:
 def test_a_flipped_byte_in_the_workspace_is_named(model: Registered, path: str, named: str) -> None:
     content = (model.path / path).read_bytes()
     at = content.index(b"data/index/site-a.parquet") + 12 if path == "dvc.lock" else -2  # an entry of its own chain
-    with _flipped(model.path / path, at):
+    with flipped(model.path / path, at):
         assert list(model.broken()) == [named]
     assert not model.broken()
 
@@ -164,13 +143,13 @@ def test_a_flipped_byte_in_the_workspace_is_named(model: Registered, path: str, 
 def test_a_flipped_byte_anywhere_in_an_entry_of_the_lock_is_named(model: Registered, mark: bytes, offset: int) -> None:
     """A path, a parameter, a command, a size."""
     content = (model.path / "dvc.lock").read_bytes()
-    with _flipped(model.path / "dvc.lock", content.index(mark, content.index(b"  split:")) + offset):
+    with flipped(model.path / "dvc.lock", content.index(mark, content.index(b"  split:")) + offset):
         assert list(model.broken()) == ["dvc.lock"]
 
 
 def test_files_of_a_batch_are_counted_and_named_only_to_the_owner(model: Registered) -> None:
     raw = model.path / "data/raw/site-b"
-    with _flipped(raw / "003.dcm"):
+    with flipped(raw / "003.dcm"):
         (raw / "Doe^Jane.dcm").write_text("one more\n")
         try:
             said = model.broken()["data/raw/site-b"]
@@ -203,7 +182,7 @@ def test_a_flipped_byte_in_any_artifact_is_named(model: Registered) -> None:
     assert {"run: lineage/dvc.lock", "run: environment/packages.json", "model: MLmodel"} <= set(artifacts)
     assert f"recipe {BEST}: report.html" in artifacts
     for name, path in artifacts.items():
-        with _flipped(path, at=len(path.read_bytes()) // 2):
+        with flipped(path, at=len(path.read_bytes()) // 2):
             broken = model.broken()
         assert name.removeprefix("model: ") in broken, name
     assert not model.broken()
@@ -359,7 +338,7 @@ def test_what_is_only_in_the_cache_is_verified_there(model: Registered) -> None:
         (link,) = [one for one in model.verify() if one.name == "data/index/site-a.parquet"]
         assert link.state is State.OK
         assert "in DVC's cache" in link.detail
-        with _flipped(cached):
+        with flipped(cached):
             assert model.broken()["data/index/site-a.parquet"] == "other bytes (in DVC's cache)"
     finally:
         path.write_bytes(content)
@@ -433,9 +412,9 @@ def two(_two: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
 def test_the_version_before_holds_when_the_workspace_has_another(two: Registered) -> None:
     """Its data is in DVC's cache, its code and lock in git; what is edited here has made the other version."""
     assert [one for one in two.verify("radrepro/1") if one.state is not State.OK] == []
-    with _flipped(two.path / "params.yaml"):
+    with flipped(two.path / "params.yaml"):
         assert list(two.broken("radrepro/1")) == ["params.yaml here"]
-    with _flipped(two.path / "stages/trainer.py"):
+    with flipped(two.path / "stages/trainer.py"):
         assert "stages/trainer.py" in two.broken("radrepro/1")
 
 
@@ -445,7 +424,7 @@ def test_a_model_of_an_uncommitted_tree_rests_on_its_patch_and_is_not_sealed(two
     assert (open_end.kind, open_end.name, open_end.state) == ("git", "sealed by a commit", State.ABSENT)
     assert any("with git/changes.patch" in one.detail for one in links if one.kind == "code")
     patch = next(path for name, path in _artifacts(two).items() if name == "run: git/changes.patch")
-    with _flipped(patch, at=patch.read_bytes().index(b"changed:")):
+    with flipped(patch, at=patch.read_bytes().index(b"changed:")):
         assert {"run: git/changes.patch", "stages/trainer.py"} <= set(two.broken())
 
 
@@ -598,7 +577,7 @@ def test_what_a_person_put_under_dvc_is_a_link_and_is_fetched_to_rebuild(brought
     links = project.verify()
     assert [one for one in links if one.state is not State.OK] == []
     assert "data/labels.csv" in {one.name for one in links}
-    with _flipped(brought / "data/labels.csv"):
+    with flipped(brought / "data/labels.csv"):
         assert list(project.broken()) == ["data/labels.csv"]
     assert (
         (_artifacts(project)["run: lineage/data/labels.csv.dvc"]).read_text() == Path("data/labels.csv.dvc").read_text()
@@ -645,7 +624,7 @@ def test_the_command_ends_with_the_verdict_and_prints_json(model: Registered, ta
         content = ask()
         assert {one["state"] for one in content["links"]} == {"OK"}
         return
-    with _flipped(model.path / "data/phantom.csv"):
+    with flipped(model.path / "data/phantom.csv"):
         content = ask()
     assert [one["name"] for one in content["links"] if one["state"] == "BROKEN"] == ["data/phantom.csv"]
     assert content["exit_status"] == 1

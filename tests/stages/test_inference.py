@@ -4,19 +4,9 @@ import torch
 
 from stages import inference, networks
 from stages.runtime import UserError
+from tests.stages.conftest import InMemory
 
 CPU = torch.device("cpu")
-
-
-class InMemory:
-    def __init__(self, pixels):
-        self.pixels = pixels
-
-    def __len__(self):
-        return len(self.pixels)
-
-    def fetch(self, indices):
-        return self.pixels[np.asarray(indices)]
 
 
 @pytest.fixture(scope="module")
