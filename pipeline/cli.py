@@ -64,12 +64,13 @@ def run() -> None:
 def results() -> None:
     """Compare the recipes, and say where the report and the MLflow page are."""
     from pipeline import summary, text  # noqa: PLC0415
+    from stages import runtime  # noqa: PLC0415
     from stages.artifacts import evaluation, intake  # noqa: PLC0415
 
     header, rows = summary.recipes()
     typer.echo(text.table(header, [[cell.replace("**", "") for cell in row] for row in rows]))
     typer.echo(f"\ndata     {intake.words(intake.read()['total'])} (see 'radrepro quarantine')")
-    compared = summary.read_json(evaluation.COMPARISON_PATH)
+    compared = runtime.read_json(evaluation.COMPARISON_PATH)
     typer.echo(f"test     has judged {compared['test_looks']} models so far (reports/test_looks.csv)")
     for warning in compared["warnings"]:
         typer.echo(f"WARNING  {warning}")

@@ -1,14 +1,13 @@
 """The results in words: for MLflow's and Prefect's pages of a run."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages import params
+from stages import params, runtime
 from stages.artifacts import evaluation, intake, model, weights
-from stages.runtime import STATE, UserError, records
+from stages.runtime import STATE, records
 
 LAST_RUN = STATE / "last_run.json"
 """Where MLflow keeps the last run that was tracked here; beside DVC's outputs, for it differs every time."""
@@ -22,7 +21,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 def last_run() -> dict[str, str]:
     """Read :data:`LAST_RUN`. Raises :class:`UserError` if nothing was tracked here."""
-    return read_json(LAST_RUN)
+    return runtime.read_json(LAST_RUN)
 
 
 def markdown(stages: Sequence[tuple[str, str, float]], went_well: bool) -> str:
@@ -61,12 +60,12 @@ def _cost(stage: str, product: Path) -> dict[str, float]:
 def recipes() -> Table:
     """The recipes as the workspace has them. Raises :class:`UserError` if something is missing."""
     names = list(params.read("recipes", dict[str, Any]))
-    best = read_json(evaluation.COMPARISON_PATH)["best"]
+    best = runtime.read_json(evaluation.COMPARISON_PATH)["best"]
     rows = [
         comparison_row(
             name,
             evaluation.read(name),
-            read_json(model.training_path(name)),
+            runtime.read_json(model.training_path(name)),
             training_cost(name).get("seconds"),
             name == best,
         )
@@ -110,15 +109,6 @@ def value(metrics: Mapping[str, Any], side: str, name: str) -> str:
     """``0.912``, or ``undefined``, as an AUROC is where one class is absent."""
     found = (metrics.get(side, {}).get(name) or {}).get("value")
     return "undefined" if found is None else f"{found:.3f}"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A stage's output. Raises :class:`UserError` if it is missing."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is not here: run 'dvc repro'") from None
-    return content
 
 
 def table(content: Table, pad: str = "") -> str:

@@ -40,11 +40,10 @@ def compare(
     pair = judged(rows[0], task, classes), judged(rows[1], task, classes)
     cuts = _thresholds(first, task, classes, section), _thresholds(second, task, classes, section)
     drawn = bootstrap.resample(rows[0]["patient"].tolist(), section.resamples, seed)
+    whole = metrics.whole(pair[0], cuts[0], drawn), metrics.whole(pair[1], cuts[1], drawn)
     single = [
-        judge.entries(
-            metrics.overall(side, metrics.per_class(side, cut, drawn), drawn), judge.people(side, cut, drawn)[1]
-        )
-        for side, cut in zip(pair, cuts, strict=True)
+        judge.entries(found, judge.people(side, cut, drawn)[1])
+        for found, side, cut in zip(whole, pair, cuts, strict=True)
     ]
     return {
         "models": [first.name, second.name],
@@ -52,7 +51,7 @@ def compare(
         "patients": int(rows[0]["patient"].nunique()),
         "left_out": [len(_test(one)) - len(rows[0]) for one in (first, second)],
         "metrics": {name: [side[name] for side in single] for name in metrics.NAMES},
-        "difference": paired.differences(*pair, cuts, drawn),
+        "difference": paired.differences(*whole),
         "delong": paired.delong(*pair, drawn),
         "mcnemar": paired.mcnemar(*pair, cuts, drawn),
     }

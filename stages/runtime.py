@@ -164,6 +164,15 @@ def write_json(path: Path, content: object) -> None:
         beside.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What a stage wrote with :func:`write_json`. Raises :class:`UserError` if it is missing."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here: run 'dvc repro'") from None
+    return content
+
+
 def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
     """Pass ``items`` on and show how far it is: a bar in a terminal, a quiet line every ten seconds in a log file."""
     if sys.stderr.isatty():

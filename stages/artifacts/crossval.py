@@ -10,7 +10,6 @@
 - ``plots/folds.csv``: the metrics of each fold, a row for each. ``report.html``.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import pyarrow as pa
 from stages import runtime
 from stages.artifacts import tables
 from stages.artifacts.cohort import Subset
-from stages.runtime import UserError, atomic_file
+from stages.runtime import atomic_file
 
 JUDGED, CHOSEN_ON = "judged", "chosen_on"
 """What an image is to a fold's model: what it is judged on, or what chose its epoch, penalty and threshold."""
@@ -45,11 +44,7 @@ def report_path(recipe: str) -> Path:
 
 def read(recipe: str) -> dict[str, Any]:
     """Read crossval.json. Raises :class:`UserError` if it is missing."""
-    try:
-        content: dict[str, Any] = json.loads(path(recipe).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path(recipe)} is not here: run 'dvc repro'") from None
-    return content
+    return runtime.read_json(path(recipe))
 
 
 def write(recipe: str, content: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ has ``subgroups``: ``{"<attribute>": {"<group>": ...}}`` as :func:`stages.judgin
 metrics.json is what of it fits a terminal: ``dvc metrics show`` gives each number a column. Both are committed to git.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from stages import runtime
 from stages.artifacts import tables
-from stages.runtime import UserError, atomic_file
+from stages.runtime import atomic_file
 
 COMPARISON_PATH = Path("reports/comparison.json")
 COMPARISON_REPORT_PATH = Path("reports/comparison.html")
@@ -37,11 +36,7 @@ def path(recipe: str) -> Path:
 
 def read(recipe: str) -> dict[str, Any]:
     """Read evaluation.json. Raises :class:`UserError` if it is missing."""
-    try:
-        content: dict[str, Any] = json.loads(path(recipe).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path(recipe)} is not here: run 'dvc repro'") from None
-    return content
+    return runtime.read_json(path(recipe))
 
 
 def write(recipe: str, content: dict[str, Any]) -> None:

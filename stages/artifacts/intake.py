@@ -4,12 +4,10 @@
 committed to git.
 """
 
-import json
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from stages import runtime
-from stages.runtime import UserError
 
 PATH = Path("reports/intake.json")
 TOTAL_PATH = Path("reports/intake_total.json")
@@ -49,11 +47,7 @@ def write(content: Intake) -> None:
 
 def read() -> Intake:
     """Read what :func:`write` wrote. Raises :class:`UserError` if it is missing."""
-    try:
-        content: Intake = json.loads(PATH.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{PATH} is not here: run 'dvc repro'") from None
-    return content
+    return cast("Intake", runtime.read_json(PATH))
 
 
 def words(counts: Counts) -> str:

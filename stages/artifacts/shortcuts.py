@@ -5,12 +5,10 @@ Every ``found`` holds its AUROCs on test as ``{"value", "low", "high"}`` (95 %, 
 ``warning``, or ``undefined`` where there are too few patients) and the ``rule`` that made it.
 """
 
-import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from stages import runtime
-from stages.runtime import UserError
 
 PATH = Path("reports/shortcuts.json")
 
@@ -38,8 +36,4 @@ def write(found: Shortcuts) -> None:
 
 def read() -> Shortcuts:
     """Read it. Raises :class:`UserError` if it is missing."""
-    try:
-        content: Shortcuts = json.loads(PATH.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{PATH} is not here: run 'dvc repro'") from None
-    return content
+    return cast("Shortcuts", runtime.read_json(PATH))

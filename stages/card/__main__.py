@@ -1,7 +1,6 @@
 """``python -m stages.card <recipe>``: reports/cards/<recipe>.json and .md, what is known of a model in one place."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from stages.card.params import CardParams
 from stages.evaluate.params import EvaluateParams
 from stages.finetune.params import Recipe
 from stages.preprocess.params import PreprocessParams
-from stages.runtime import UserError
 from stages.split.params import SplitParams
 
 
@@ -58,17 +56,9 @@ def _facts() -> Facts:
         training=model.training(recipe),
         evaluation=evaluation.read(recipe),
         decisions=evaluation.curve(recipe, "confusion"),
-        comparison=_comparison(),
+        comparison=runtime.read_json(evaluation.COMPARISON_PATH),
         packages=packages.pinned(Path("requirements.lock").read_text(encoding="utf-8")),
     )
-
-
-def _comparison() -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(evaluation.COMPARISON_PATH.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{evaluation.COMPARISON_PATH} is not here: run 'dvc repro'") from None
-    return content
 
 
 def _left(content: dict[str, Any], file: Path) -> str:

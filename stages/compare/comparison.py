@@ -7,7 +7,7 @@ import pandas as pd
 
 from stages.artifacts.cohort import Subset, Task
 from stages.artifacts.model import Training
-from stages.judging import bootstrap, paired
+from stages.judging import bootstrap, metrics, paired
 from stages.judging.judge import judged
 
 KEPT = ("auroc", "auprc", "balanced_accuracy", "brier")
@@ -37,13 +37,14 @@ def compare(
             raise ValueError(f"{name} and {best} were judged on different images")
     drawn = bootstrap.resample(first["patient"].tolist(), resamples, seed)
     images = {name: judged(side, task, classes) for name, side in sides.items()}
+    drawn_metrics = {name: metrics.whole(images[name], found[name]["thresholds"], drawn) for name in recipes}
     others = [name for name in recipes if name != best]
     against: dict[str, dict[str, Any]] = {}
     for name in others:
         pair = images[name], images[best]
         cuts = found[name]["thresholds"], found[best]["thresholds"]
         against[name] = {
-            **paired.differences(*pair, cuts, drawn, KEPT),
+            **paired.differences(drawn_metrics[name], drawn_metrics[best], KEPT),
             "delong": paired.delong(*pair, drawn),
             "mcnemar": paired.mcnemar(*pair, cuts, drawn),
         }

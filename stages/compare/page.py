@@ -9,7 +9,7 @@ import pandas as pd
 from stages.artifacts.intake import Counts, Intake
 from stages.artifacts.shortcuts import Shortcuts
 from stages.reasons import Reason
-from stages.reports import shortcuts
+from stages.reports import shortcuts, shown
 from stages.reports.page import Fact, Figure, Page, Table, with_interval
 
 _CHOSEN, _OTHER = "#1769aa", "#9aa7b3"
@@ -141,9 +141,9 @@ def _table(recipes: Mapping[str, Any], best: str) -> Table:
     rows: list[list[str | tuple[str, str]]] = [
         [
             (f"{name} (chosen)" if name == best else name, f"recipes/{name}/report.html"),
-            _interval(entry["test"]["auroc"]),
-            _interval(entry["test"]["auprc"]),
-            _interval(entry["test"]["balanced_accuracy"]),
+            shown.stacked(entry["test"]["auroc"]),
+            shown.stacked(entry["test"]["auprc"]),
+            shown.stacked(entry["test"]["balanced_accuracy"]),
             _value(entry["val"]["auroc"]),
             f"{entry['trainable_parameters']:,}",
             f"{entry['epochs']}",
@@ -169,7 +169,12 @@ def _held_out(external: Mapping[str, Any] | None) -> list[Fact]:
 
 def _elsewhere(recipes: Mapping[str, Any]) -> list[Table]:
     rows = [
-        [name, _interval(entry["test"]["auroc"]), _interval(external["auroc"]), _signed(external["drop"])]
+        [
+            name,
+            shown.stacked(entry["test"]["auroc"]),
+            shown.stacked(external["auroc"]),
+            shown.stacked(external["drop"], "+.3f"),
+        ]
         for name, entry in recipes.items()
         if (external := entry["external"]) is not None
     ]
@@ -182,7 +187,7 @@ def _chance(recipes: Mapping[str, Any], best: str) -> list[Table]:
     rows = [
         [
             name,
-            _signed(found["auroc"]),
+            shown.stacked(found["auroc"], "+.3f"),
             _p(found["delong"]["p"]),
             _p(found["delong"]["p_holm"]),
             f"{found['mcnemar']['only_first']} / {found['mcnemar']['only_second']}",
@@ -251,10 +256,6 @@ def _value(entry: Mapping[str, float | None]) -> str:
     return "-" if entry["value"] is None else f"{entry['value']:.3f}"
 
 
-def _signed(entry: Mapping[str, float | None]) -> str:
-    return "-" if entry["value"] is None else f"{entry['value']:+.3f}\n[{entry['low']:+.3f}, {entry['high']:+.3f}]"
-
-
 def _p(value: float | None) -> str:
     if value is None:
         return "-"
@@ -263,7 +264,3 @@ def _p(value: float | None) -> str:
 
 def _gap(above: float | None, below: float | None) -> float | None:
     return None if above is None or below is None else above - below
-
-
-def _interval(entry: Mapping[str, float | None]) -> str:
-    return "-" if entry["value"] is None else f"{entry['value']:.3f}\n[{entry['low']:.3f}, {entry['high']:.3f}]"

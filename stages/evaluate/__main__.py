@@ -12,7 +12,7 @@ from stages.evaluate import cases, cases_section, errors, explain, report
 from stages.evaluate.params import EvaluateParams
 from stages.judging import abstention, bootstrap, calibration, curves, judge, subgroups
 from stages.loading import Images
-from stages.reports import page
+from stages.reports import page, shown
 from stages.settings import Settings
 
 
@@ -48,8 +48,8 @@ def main() -> None:
     chosen = cases.of_each_class(test, cuts, section.cases)
     worst = cases_section.worst(wrong, section.cases)
     wanted = sorted({*(case.row for group in chosen for case in group.cases), *worst["row"]})
-    shown = dict(zip(wanted, pixels.fetch(np.flatnonzero(on_test)[wanted]), strict=True)) if wanted else {}
-    seen = explain.explain(classifier, header, [case for group in chosen for case in group.cases], shown, seed)
+    pictured = dict(zip(wanted, pixels.fetch(np.flatnonzero(on_test)[wanted]), strict=True)) if wanted else {}
+    seen = explain.explain(classifier, header, [case for group in chosen for case in group.cases], pictured, seed)
     metrics["maps"] = explain.summary(seen)
 
     looks.record(looks.key(cohort.subset(Subset.TEST)), model.weights_path(recipe), recipe)
@@ -69,11 +69,11 @@ def main() -> None:
         model.training(recipe),
         section,
         shortcuts.read(),
-        pictures=[*cases_section.strips(chosen, seen, shown), *cases_section.sheet(worst, shown)],
+        pictures=[*cases_section.strips(chosen, seen, pictured), *cases_section.sheet(worst, pictured)],
         notes=cases_section.notes(seen, pixels=bool(section.cases)),
     )
     page.write(evaluation.report_path(recipe), content)
-    runtime.log.info("test AUROC %s", report.interval(metrics["test"]["auroc"]))
+    runtime.log.info("test AUROC %s", shown.number(metrics["test"]["auroc"]))
 
 
 if __name__ == "__main__":

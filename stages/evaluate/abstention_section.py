@@ -4,17 +4,15 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evaluate import shown
-from stages.reports.page import Figure, Table
-
-_COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
+from stages.reports import shown
+from stages.reports.page import COLOURS, Figure, Table
 
 
 def figure(curve: pd.DataFrame, abstention: dict[str, Any]) -> Figure:
     """Risk against coverage, from :func:`stages.judging.abstention.curve` and ``abstention`` of a side."""
     data: list[dict[str, Any]] = []
     for number, (name, one) in enumerate(curve.dropna().groupby("class", sort=False)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         label = "errors" if name == "all" else str(name)
         line = {"x": one["coverage"].tolist(), "y": one["risk"].tolist(), "line": {"color": colour}}
         data.append({"type": "scatter", "mode": "lines", "name": label, **line})

@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evaluate import shown
-from stages.reports.page import Figure, Table
+from stages.reports import shown
+from stages.reports.page import COLOURS, Figure, Table
 
-_COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
 _OUTCOMES = {
     "fitted": "It is val's: its images are likeliest at it.",
     "limited": "Val's images would be likelier still beyond it, but it is kept between 0.1 and 10.",
@@ -41,7 +40,7 @@ def figure(diagram: pd.DataFrame) -> Figure:
         }
     ]
     for number, (name, one) in enumerate(diagram.groupby("class", sort=False)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         data.append(
             {
                 "type": "scatter",

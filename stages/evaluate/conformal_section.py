@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stages.evaluate import shown
+from stages.reports import shown
 from stages.reports.page import Table
 
 _MEANING = (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stages.reports import shown
 from stages.reports.page import Fact, Table, with_interval
 
 _NAMES = {
@@ -32,7 +33,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     if not side:
         return []
     rows = [
-        [label, *(_interval(entry) for entry in (metrics["test"][name], side[name], side["drop"][name]))]
+        [label, *(shown.stacked(entry) for entry in (metrics["test"][name], side[name], side["drop"][name]))]
         for name, label in _NAMES.items()
     ]
     return [
@@ -51,7 +52,3 @@ def note(metrics: Mapping[str, Any]) -> str:
         "Test patients are of the hospitals that trained the model; external ones are of batches or sites that were "
         "held out whole. Another hospital still may be unlike both."
     )
-
-
-def _interval(entry: Mapping[str, float | None]) -> str:
-    return "-" if entry["value"] is None else f"{entry['value']:.3f}\n[{entry['low']:.3f}, {entry['high']:.3f}]"

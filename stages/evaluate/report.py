@@ -21,8 +21,8 @@ from stages.evaluate.params import EvaluateParams
 from stages.judging import curves, operating
 from stages.judging.bootstrap import Resamples
 from stages.judging.metrics import NAMES, Judged
-from stages.reports import shortcuts
-from stages.reports.page import Fact, Figure, Page, Picture, Table, with_interval
+from stages.reports import shortcuts, shown
+from stages.reports.page import COLOURS, Fact, Figure, Page, Picture, Table, with_interval
 
 LABELS = {
     "auroc": "AUROC",
@@ -37,7 +37,6 @@ LABELS = {
     "brier": "Brier score (lower is better)",
 }
 _ASIDE = 0.16  # of a row: val below its line, test above it, for the two can be equal
-_COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
 
 
 def build(
@@ -108,14 +107,6 @@ def build(
             *_notes(cohort.task, external_section.note(metrics)),
         ],
     )
-
-
-def interval(entry: dict[str, float | None]) -> str:
-    """``0.87 [0.82, 0.91]``, or a dash where there is no value, or no end."""
-    if entry["value"] is None:
-        return "-"
-    low, high = ("-" if end is None else f"{end:.3f}" for end in (entry["low"], entry["high"]))
-    return f"{entry['value']:.3f} [{low}, {high}]"
 
 
 def _short(entry: dict[str, float | None]) -> str:
@@ -190,7 +181,7 @@ def _roc(test: Judged, resamples: Resamples) -> Figure:
     curve, band = curves.roc(test), curves.roc_band(test, resamples)
     data: list[dict[str, Any]] = [_line([0, 1], [0, 1], "chance", "#9aa7b3", dash="dot")]
     for number, name in enumerate(curve["class"].unique()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         one, around = curve[curve["class"] == name], band[band["class"] == name]
         across = around["fpr"].tolist()
         data.append(
@@ -214,7 +205,7 @@ def _roc(test: Judged, resamples: Resamples) -> Figure:
 def _precision_recall(test: Judged) -> Figure:
     curve = curves.precision_recall(test)
     data = [
-        _line(one["recall"].tolist(), one["precision"].tolist(), str(name), _COLOURS[number % len(_COLOURS)])
+        _line(one["recall"].tolist(), one["precision"].tolist(), str(name), COLOURS[number % len(COLOURS)])
         for number, (name, one) in enumerate(curve.groupby("class", sort=False))
     ]
     layout = {
@@ -272,7 +263,7 @@ def _scores(test: Judged) -> list[Figure]:
                     "x": np.round(scores, 4).tolist(),
                     "xbins": {"start": 0, "end": 1.0001, "size": 0.05},
                     "opacity": 0.65,
-                    "marker": {"color": _COLOURS[number]},
+                    "marker": {"color": COLOURS[number]},
                 }
             )
         layout = {
@@ -300,19 +291,13 @@ def _learning(history: pd.DataFrame) -> Figure:
 
 
 def _table(metrics: dict[str, Any]) -> Table:
-    shown = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "brier")
+    names = ("auprc", "sensitivity", "specificity", "ppv", "npv", "brier")
     rows = [
-        [
-            name,
-            *(_two_lines(found[metric]) for metric in shown[:1]),
-            _two_lines(found["delong"]["auroc"]),
-            *(_two_lines(found[metric]) for metric in shown[1:]),
-        ]
+        [name, *map(shown.stacked, (found["auroc"], found["delong"]["auroc"], *(found[metric] for metric in names)))]
         for name, found in metrics["test"]["per_class"].items()
     ]
-    names = ["Brier" if metric == "brier" else LABELS[metric] for metric in shown]
-    head = ["class", names[0], "AUROC (DeLong)", *names[1:]]
-    return Table("Class by class, on test", head, rows)
+    words = ["Brier" if metric == "brier" else LABELS[metric] for metric in names]
+    return Table("Class by class, on test", ["class", LABELS["auroc"], "AUROC (DeLong)", *words], rows)
 
 
 _OWN = {
@@ -331,14 +316,14 @@ def _more_than_one(metrics: dict[str, Any], task: Task) -> list[Table]:
         return []
     own = _OWN if task is Task.MULTICLASS else {}
     entries = {f"{LABELS[name]}{own.get(name, '')}": (test[name], test["micro"][name]) for name in NAMES}
-    rows = [[name, *map(_two_lines, both)] for name, both in entries.items()]
+    rows = [[name, *map(shown.stacked, both)] for name, both in entries.items()]
     head = ["metric", "mean over classes, or as said", "all decisions in one heap (micro), at the thresholds"]
     return [Table("All classes together, on test", head, rows)]
 
 
 def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
     """What a decision is worth at the threshold, and what it would be worth where the class is rarer or commoner."""
-    shown = {
+    columns = {
         "sensitivity": "sensitivity",
         "specificity": "specificity",
         "ppv": "PPV",
@@ -347,10 +332,10 @@ def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
         "lr_negative": "LR-",
     }
     if section.prevalence:
-        shown |= {"ppv_at_prevalence": "PPV there", "npv_at_prevalence": "NPV there"}
-    head = ["class", "threshold", *shown.values()]
+        columns |= {"ppv_at_prevalence": "PPV there", "npv_at_prevalence": "NPV there"}
+    head = ["class", "threshold", *columns.values()]
     rows = [
-        [name, f"{point['threshold']:.3f}", *(_two_lines(point[key]) if key in point else "-" for key in shown)]
+        [name, f"{point['threshold']:.3f}", *(shown.stacked(point[key]) if key in point else "-" for key in columns)]
         for name, point in metrics["test"]["operating"].items()
     ]
     if section.prevalence:
@@ -358,10 +343,6 @@ def _operating(metrics: dict[str, Any], section: EvaluateParams) -> Table:
         for row, point in zip(rows, metrics["test"]["operating"].values(), strict=True):
             row.insert(-2, f"{point['prevalence']:g}" if "prevalence" in point else "-")
     return Table(f"Operating points: thresholds chosen on val {operating.words(section.threshold)}", head, rows)
-
-
-def _two_lines(entry: dict[str, float | None]) -> str:
-    return interval(entry).replace(" [", "\n[")
 
 
 def _notes(task: Task, elsewhere: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.judging.subgroups import NOT_STATED
+from stages.reports import shown
 from stages.reports.page import Figure, Table
 
 _NAMES = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -69,7 +70,7 @@ def tables(subgroups: Mapping[str, Any], smallest: int) -> list[Table]:
             name,
             f"{group['images']:,} / {group['patients']:,}",
             "\n".join(group["auroc"]["classes"]),
-            *(cell for metric in _NAMES for cell in (_interval(group[metric]), _gap(group[metric]["gap"]))),
+            *(cell for metric in _NAMES for cell in (shown.stacked(group[metric]), _gap(group[metric]["gap"]))),
         ]
         for name, group in _each(subgroups)
         if "auroc" in group
@@ -130,10 +131,6 @@ def _in_order(item: tuple[str, Any]) -> tuple[bool, bool, str]:
 def _short(group: str) -> str:
     key = len(group) >= _KEY and set(group) <= set("0123456789abcdef")
     return f"{group[:_SHORT]}..." if key else group
-
-
-def _interval(entry: Mapping[str, Any]) -> str:
-    return f"{entry['value']:.3f}\n[{entry['low']:.3f}, {entry['high']:.3f}]"
 
 
 def _gap(gap: Mapping[str, Any] | None) -> str:

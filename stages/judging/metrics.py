@@ -109,6 +109,11 @@ def grounds(judged: Judged, cuts: Mapping[str, float]) -> dict[str, dict[str, np
     return found
 
 
+def whole(judged: Judged, cuts: Mapping[str, float], resamples: Resamples) -> Metrics:
+    """:func:`overall` from nothing, where the classes one by one are not wanted."""
+    return overall(judged, per_class(judged, cuts, resamples), resamples)
+
+
 def micro(judged: Judged, cuts: Mapping[str, float], resamples: Resamples) -> Metrics:
     """Every metric of ``NAMES`` over all pairs of an image and a class."""
     columns = list(judged.columns)

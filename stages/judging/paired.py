@@ -14,7 +14,7 @@ from stages.artifacts.cohort import Task
 from stages.judging import bootstrap, influence, metrics
 from stages.judging.bootstrap import Interval, Resamples
 from stages.judging.judge import areas
-from stages.judging.metrics import Judged
+from stages.judging.metrics import Judged, Metrics
 
 _FEW = 25
 
@@ -49,22 +49,12 @@ def delong(first: Judged, second: Judged, resamples: Resamples) -> Delong:
     }
 
 
-def differences(
-    first: Judged,
-    second: Judged,
-    cuts: tuple[Mapping[str, float], Mapping[str, float]],
-    resamples: Resamples,
-    names: Sequence[str] = metrics.NAMES,
-) -> dict[str, Interval]:
+def differences(first: Metrics, second: Metrics, names: Sequence[str] = metrics.NAMES) -> dict[str, Interval]:
     """Of each metric, first less second, with the interval of a paired bootstrap: the same patients for both.
 
-    ``cuts`` are the thresholds of each of the two.
+    Both are of the same draws (:func:`stages.judging.metrics.whole`).
     """
-    both = [
-        metrics.overall(side, metrics.per_class(side, cut, resamples), resamples)
-        for side, cut in zip((first, second), cuts, strict=True)
-    ]
-    return {name: bootstrap.interval(both[0][name] - both[1][name]) for name in names}
+    return {name: bootstrap.interval(first[name] - second[name]) for name in names}
 
 
 def mcnemar(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stages.reports import shown
 from stages.reports.page import Figure, Table
 
 _DOTS, _MEAN, _POOLED = "#9aa7b3", "#1769aa", "#e07b39"
@@ -62,7 +63,7 @@ def forest(found: Mapping[str, Any]) -> Figure:
 
 def interval(entry: Mapping[str, float | None]) -> str:
     """``0.870 [0.820, 0.910]``, or a dash where there is no value."""
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]" if _whole(entry) else "-"
+    return shown.number(entry) if _whole(entry) else "-"
 
 
 def _whole(entry: Mapping[str, float | None]) -> bool:

@@ -20,6 +20,10 @@ _SHOWN = 256
 _QUALITY = 88
 
 
+COLOURS = ("#1f77b4", "#e07b39", "#2e9e6b", "#b5539c", "#8d6e63", "#5c7cfa")
+"""Of one class after the other, in every figure; the template has them too, for lines that say none."""
+
+
 class Figure(NamedTuple):
     """A plotly figure as data, with a caption that says how to read it."""
 

@@ -1,9 +1,9 @@
 """Shortcuts on a page: what else than the disease tells the label, beside what the model makes of the images."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from stages.artifacts.shortcuts import Shortcuts
+from stages.reports import shown
 from stages.reports.page import Fact, Table
 
 _CHECKS = {
@@ -23,16 +23,16 @@ def fact(found: Shortcuts) -> Fact:
 
 def table(found: Shortcuts, auroc: Mapping[str, float | None] | None = None) -> Table:
     """Every check with its AUROC on test and its verdict; ``auroc`` is the model's own on test, for comparison."""
-    rows = [["the model, from the image", "the label", _interval(auroc), ""]] if auroc else []
+    rows = [["the model, from the image", "the label", shown.number(auroc), ""]] if auroc else []
     for name, words in _CHECKS.items():
         check = found["labels"][name]
-        rows.append([words, "the label", _interval(check["auroc"]), check["verdict"]])
+        rows.append([words, "the label", shown.number(check["auroc"]), check["verdict"]])
         for label, entry in check["per_class"].items() if len(check["per_class"]) > 1 else ():
-            rows.append(["", label, _interval(entry), ""])
+            rows.append(["", label, shown.number(entry), ""])
     for column, origin in found["origins"].items():
-        rows.append([f"the {column}", origin["class"], _interval(origin["label_from_origin"]), origin["verdict"]])
-        rows.append(["the frozen backbone's features", f"a {column}", _interval(origin["from_features"]), ""])
-        rows.append([_CHECKS["nuisance"], f"a {column}", _interval(origin["from_nuisance"]), ""])
+        rows.append([f"the {column}", origin["class"], shown.number(origin["label_from_origin"]), origin["verdict"]])
+        rows.append(["the frozen backbone's features", f"a {column}", shown.number(origin["from_features"]), ""])
+        rows.append([_CHECKS["nuisance"], f"a {column}", shown.number(origin["from_nuisance"]), ""])
     for name, chance in found["permuted"].items():
         what = "the frozen backbone's features" if name == "features" else _CHECKS[name]
         spread = "-" if chance["mean"] is None else f"{chance['mean']:.3f} (sd {chance['sd']:.3f})"
@@ -54,7 +54,3 @@ def notes(found: Shortcuts, auroc: Mapping[str, float | None] | None = None) -> 
 
 def _above(value: float | None, low: float | None) -> bool:
     return value is not None and low is not None and value >= low
-
-
-def _interval(entry: Mapping[str, Any]) -> str:
-    return "-" if entry["value"] is None else f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"

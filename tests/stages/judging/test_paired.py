@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from stages.artifacts.cohort import Task
-from stages.judging import bootstrap, influence, judge, paired, ranking, resampled, scores
+from stages.judging import bootstrap, influence, judge, metrics, paired, ranking, resampled, scores
 from stages.judging.metrics import Judged
 
 CLASSES = ("normal", "sick")
@@ -78,7 +78,7 @@ def test_the_bootstrap_and_delong_agree_on_the_interval_of_a_difference(of_each:
     first, second, patients = _two(3, 300, of_each)
     drawn = bootstrap.resample(patients, 2000, 1)
     by_delong = paired.delong(first, second, drawn)["difference"]
-    by_bootstrap = paired.differences(first, second, (CUTS, CUTS), drawn)["auroc"]
+    by_bootstrap = paired.differences(*(metrics.whole(side, CUTS, drawn) for side in (first, second)))["auroc"]
     width = by_delong["high"] - by_delong["low"]
     for end in ("low", "high"):
         assert by_bootstrap[end] == pytest.approx(by_delong[end], abs=0.15 * width)
